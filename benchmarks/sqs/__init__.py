@@ -1,0 +1,1 @@
+"""SQS on a local server beside what a user would write by hand."""

@@ -1,0 +1,113 @@
+"""Every check of this project, one session each. `nox -s tests` is what the README and the CI run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "typing", "tests"]
+nox.options.default_venv_backend = "venv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CORE = "taskq/core/*,taskq/wire/*"
+
+
+def install(session: nox.Session, *groups: str, extras: str = "all") -> None:
+    """Install the project and what the groups name; no pip feature newer than Python 3.11's own pip is needed."""
+    session.install(f".[{extras}]", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+def without_browser(session: nox.Session) -> dict[str, str]:
+    """Return what tells the tests that the page of the timeline cannot be looked at here, if it cannot."""
+    browsers = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    if "TASKQ_BROWSER" in os.environ or any(map(shutil.which, browsers)):
+        return {}
+    session.warn("no Chromium is installed: the tests of the timeline's page are skipped")
+    return {"TASKQ_NO_BROWSER": "1"}
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests on the Python that runs nox, two at a time."""
+    install(session, "test")
+    session.run("pytest", "-n", "2", *session.posargs, env=without_browser(session))
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+    """Run all tests on each Python that is here."""
+    install(session, "test")
+    session.run("pytest", "-n", "2", *session.posargs, env=without_browser(session))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure branch coverage: 100 % of core and wire, 95 % of all."""
+    session.install("-e", ".[all]", *nox.project.dependency_groups(PROJECT, "test"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
+    session.run("coverage", "combine")
+    session.run("coverage", "report", f"--include={CORE}", "--fail-under=100")
+    session.run("coverage", "report", "--fail-under=95")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and the direction of imports."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of the sources, and of the public API as a user meets it."""
+    install(session, "typing")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Read and write the golden bytes of Go taskq v3."""
+    install(session, "test")
+    session.run("pytest", "-q", "tests/wire", "-k", "vector")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure: `-- memory` (default) the backend in memory, `-- peers` Redis against other queues; each has `--help`."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Explore the simulator: `-- --determinism`, `-- --bugs`, `-- --survey SECONDS`."""
+    install(session, "test")
+    session.run("python", "-m", "benchmarks.exploration", *session.posargs)
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Put fleets on real servers through chaos, with the numbers of the bar: `-- --rows 2,6`, `-- --scale 0.1`."""
+    install(session, "test")
+    session.run("python", "-m", "tests.chaos", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the main job on the embedded backend."""
+    install(session, extras="cli")
+    session.run("taskq", "demo", *session.posargs)

@@ -1,0 +1,1 @@
+"""Decisions. Pure: `now` and random draws are arguments; nothing here does I/O, reads a clock or knows asyncio."""

@@ -1,0 +1,41 @@
+"""A real Redis server for the tests of the Redis backend: one a session, or the one that TASKQ_TEST_REDIS_URL names."""
+
+import itertools
+import os
+
+import pytest
+import redis
+
+from taskq_testing.services import redis_server
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def own_server():
+    """A real server of our own, to which anything may be done."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(request):
+    """Where a real server listens, which others may use too."""
+    return os.environ.get("TASKQ_TEST_REDIS_URL") or request.getfixturevalue("own_server").url
+
+
+@pytest.fixture
+def server(redis_url):
+    """A plain client, to look behind the backend's back."""
+    client = redis.Redis.from_url(redis_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def name(server):
+    """The name of a queue that nobody has used, and of which nothing stays."""
+    name = f"q{os.getpid()}-{next(_numbers)}"
+    yield name
+    for key in server.scan_iter(match=f"*{name}*"):
+        server.delete(key)
