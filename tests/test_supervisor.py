@@ -53,6 +53,11 @@ async def finish(path: str) -> None:
     tell("finished by", os.getpid())
 
 @mail.task
+async def wait_in_thread() -> None:
+    tell("waiting in", os.getpid())
+    await asyncio.to_thread(pause.wait)
+
+@mail.task
 async def block(path: str) -> None:
     if path == "never":
         subprocess.Popen(["sleep", "600"])
@@ -219,6 +224,18 @@ def test_the_second_signal_interrupts(project):
     program.signal(signal.SIGINT)
     assert program.wait() == 130
     assert program.output.count("interrupted by a second signal") == 1
+    assert (project.size().ready, project.size().reserved) == (1, 0)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_thread_of_asyncios_does_not_keep_a_process(project, loop):
+    """A handler that waits in one for ever is given up, its message is given back, and the process ends in good order."""
+    program = project.worker("--loop", loop, STOP_TIMEOUT="0.1")
+    project.enqueue("wait_in_thread")
+    program.wait_for("waiting in")
+    program.terminate()
+    assert program.wait() == 0
+    assert "what handlers began in threads of asyncio's still runs" in program.output
     assert (project.size().ready, project.size().reserved) == (1, 0)
 
 

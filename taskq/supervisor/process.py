@@ -16,6 +16,7 @@ from typing import Any
 from taskq.app import App
 from taskq.errors import ConfigError
 from taskq.hooks.base import Hooks
+from taskq.supervisor.executor import LoopThreads
 from taskq.supervisor.exits import INTERRUPTED
 from taskq.supervisor.health import HealthFile
 from taskq.supervisor.loading import load, queue_of, source_folders
@@ -34,6 +35,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _LOOK = 0.2
 """Seconds between two looks at the memory of a process."""
+
+_LINGER = 1.0
+"""Seconds for which the end of a process waits for what handlers began in threads of asyncio's and was given up with them."""
 
 
 def log_to_stderr() -> None:
@@ -134,6 +138,7 @@ class _Process:
         """Consume until told to stop; return the exit status."""
         try:
             with asyncio.Runner(loop_factory=self._new_loop) as runner:
+                runner.get_loop().set_default_executor(LoopThreads(_LINGER))
                 runner.run(self._main(parent))
         except asyncio.CancelledError:
             logger.info("worker %d was interrupted by a second signal", os.getpid())
