@@ -12,10 +12,9 @@ __all__ = ["decode", "encode"]
 _SKIPPED = bytes(range(33))
 _LOW, _HIGH = ord("!"), ord("u")
 _DIGITS = bytes(range(_LOW, _HIGH + 1))
-_VALUES = bytes(max(0, byte - _LOW) for byte in range(256))
-_DIGITS = bytes(range(_LOW, _HIGH + 1))
-_ZERO = 33 * (85**4 + 85**3 + 85**2 + 85 + 1)
-"""What five characters add to the value of their digits."""
+_POWERS = (85**4, 85**3, 85**2, 85)
+_ZERO = _LOW * (sum(_POWERS) + 1)
+"""What the characters of a group are worth together beyond their digits."""
 
 _SHORTEST = 9
 """Characters of the shortest message. Below it we refuse what Go refuses: it decodes into as many bytes as there are
@@ -62,28 +61,16 @@ def decode(text: str) -> bytes:
 
 
 def _digits(raw: bytes) -> bytes:
-    """Decode what holds nothing but digits, as most texts do, many groups in one step."""
-    missing = -len(raw) % 5
-    if missing == 4:
-        raise DecodeError("the ascii85 text ends inside a group")
-    values = (raw + b"u" * missing).translate(_VALUES)
-    groups = [
-        ((((a * 85 + b) * 85 + c) * 85 + d) * 85 + e) & 0xFFFFFFFF
-        for a, b, c, d, e in zip(values[::5], values[1::5], values[2::5], values[3::5], values[4::5], strict=True)
-    ]
-    data = struct.pack(f">{len(groups)}I", *groups)
-    return data[: len(data) - missing]
-
-
-def _decode_digits(raw: bytes) -> bytes:
-    """Read a text without a `z`, all groups at once."""
+    """Decode what holds nothing but digits, as most texts do, all groups in one step."""
     missing = -len(raw) % 5
     if missing == 4:
         raise DecodeError("the ascii85 text ends inside a group")
     raw += b"u" * missing
+    p, q, r, s = _POWERS
     groups = zip(raw[::5], raw[1::5], raw[2::5], raw[3::5], raw[4::5], strict=True)
-    values = [(a * 52200625 + b * 614125 + c * 7225 + d * 85 + e - _ZERO) & 0xFFFFFFFF for a, b, c, d, e in groups]
-    return struct.pack(f">{len(values)}I", *values)[: 4 * len(values) - missing]
+    values = [(a * p + b * q + c * r + d * s + e - _ZERO) & 0xFFFFFFFF for a, b, c, d, e in groups]
+    data = struct.pack(f">{len(values)}I", *values)
+    return data[: len(data) - missing]
 
 
 def _refuse_as_go(text: str) -> None:

@@ -286,7 +286,6 @@ class IronMQBackend:
             if isinstance(answer, BackendError):
                 raise answer
             receipt.copy = answer
-            pass_copy = receipt.copy
         (ours,) = await self._replace(target, [receipt], [receipt.copy])
         if not ours:
             receipt.copy = None
