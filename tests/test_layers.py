@@ -10,13 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = house.read(ROOT, "taskq")
 TESTING = house.read(ROOT, "taskq_testing")
+CONFORMANCE = house.read(ROOT, "conformance")
 TESTS = {path: text for path, text in house.read(ROOT, "tests").items() if not path.endswith(("house.py", "test_layers.py"))}
 EDGES = house.graph(SOURCES)
 
 
 def test_sources_are_small():
     """Functions, their parameters and modules keep their budgets, and each module says what it is."""
-    assert [complaint for path, text in (SOURCES | TESTING).items() for complaint in house.budgets(path, text)] == []
+    assert [
+        complaint for path, text in (SOURCES | TESTING | CONFORMANCE).items() for complaint in house.budgets(path, text)
+    ] == []
 
 
 def test_one_module_reads_the_time():
@@ -50,7 +53,8 @@ def test_the_library_never_imports_its_testing_library():
 
 def test_tests_keep_their_habits():
     """Each test says what it shows, asserts it, and does not sleep."""
-    assert [complaint for path, text in TESTS.items() for complaint in house.test_habits(path, text)] == []
+    tests = TESTS | {path: text for path, text in CONFORMANCE.items() if path.startswith("conformance/test_")}
+    assert [complaint for path, text in tests.items() for complaint in house.test_habits(path, text)] == []
 
 
 def test_core_and_wire_have_a_test_file_each():

@@ -1,0 +1,41 @@
+"""The production IronMQ adapter on our emulator of the service, without a socket and in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from taskq.backends.base import Clock
+from taskq.backends.ironmq import IronMQBroker, settings_for
+from taskq.backends.memory import MemoryBroker
+from taskq_conformance.capabilities import Capabilities, Counting, Max, Ordering, Purging, Unsupported, Window
+from taskq_conformance.profile import Connect, Profile
+from taskq_testing.ironmq_server import IronMQTransport, Service
+
+__all__ = ["ironmq"]
+
+
+@contextmanager
+def _service(clock: Clock) -> Iterator[Connect]:
+    transport = IronMQTransport(Service(token="token", project="project"))  # noqa: S106 - a fake for a fake
+    stores = MemoryBroker(clock)  # beside the service, shared by all processes
+    settings = settings_for("ironmq+http://project:token@ironmq/", {})
+    yield lambda own: IronMQBroker(settings, own, stores, transport)
+
+
+ironmq = Profile(
+    name="ironmq",
+    service=_service,
+    capabilities=Capabilities(
+        delay=Max(604_800.0),
+        dedup=Window(),
+        payload=Max(209_000.0),
+        batch=Max(100.0),
+        counting=Counting.TOTAL,
+        purging=Purging.EVERYTHING,
+        ordering=Ordering.NONE,
+        repeated_sends=Unsupported("the service does not compare ids"),
+    ),
+    late=1.0 + 1e-3,
+    about="the IronMQ backend on our emulator, in virtual time",
+)
