@@ -27,6 +27,8 @@ from taskq.supervisor.restarts import STEADY, Restarts
 from taskq.supervisor.watching import SourceWatch
 
 MB = 1024 * 1024
+LATER = 4e9
+"""Unix seconds, far in the future: no file is newer."""
 
 
 # -- options
@@ -485,7 +487,7 @@ def watched(tmp_path):
 
         watch = watch or SourceWatch(wait)
         watch._wait = wait
-        watch.follow([str(tmp_path)])
+        watch.follow([str(tmp_path)], LATER)
         return [path.name for path in run(watch.changed())]
 
     return after
@@ -513,11 +515,23 @@ def test_a_watch_sees_what_changes_comes_and_goes(watched, tmp_path):
 def test_a_watch_misses_nothing_while_nobody_waits(watched, tmp_path):
     """A change between two waits is found by the second one at once, and following a folder again forgets nothing."""
     watch = SourceWatch()
-    watch.follow([str(tmp_path)])
+    watch.follow([str(tmp_path)], LATER)
     (tmp_path / "a.py").write_text("22")
     assert watched(watch=watch) == ["a.py"]
     (tmp_path / "b.py").write_text("22")
     assert watched(watch=watch) == ["b.py"]
+
+
+def test_a_watch_finds_what_changed_before_it_began(tmp_path):
+    """A file that is newer than the process that read it counts as changed, once; an older one does not."""
+    for name, second in (("old.py", 1000), ("new.py", 1001)):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (second, second))
+    watch = SourceWatch()
+    watch.follow([str(tmp_path)], 1000.5)
+    watch.follow([str(tmp_path)], 0.0)
+    assert watch._differences() == {tmp_path / "new.py"}
+    assert watch._differences() == set()
 
 
 def test_a_watch_waits_until_all_is_written(tmp_path, monkeypatch):
@@ -531,7 +545,7 @@ def test_a_watch_waits_until_all_is_written(tmp_path, monkeypatch):
 
     monkeypatch.setattr("taskq.supervisor.watching.asyncio.sleep", calm)
     watch = SourceWatch()
-    watch.follow([str(tmp_path)])
+    watch.follow([str(tmp_path)], LATER)
     (tmp_path / "a.py").write_text("")
     assert [path.name for path in run(watch.changed())] == ["a.py", "b.py", "c.py"]
 
@@ -540,7 +554,7 @@ def test_a_watch_lives_without_its_folder(tmp_path):
     """A folder that went, as when a branch is changed, is an empty one; it may come back."""
     folder = tmp_path / "gone"
     watch = SourceWatch()
-    watch.follow([str(folder)])
+    watch.follow([str(folder)], LATER)
     assert watch._differences() == set()
     folder.mkdir()
     (folder / "a.py").write_text("")
@@ -555,7 +569,7 @@ def test_a_watch_wakes_up(tmp_path, monkeypatch, installed):
         monkeypatch.setitem(sys.modules, "watchfiles", None)
     folder = tmp_path / "new"
     watch = SourceWatch()
-    watch.follow([str(folder)])
+    watch.follow([str(folder)], LATER)
 
     async def change():
         waiting = asyncio.create_task(watch.changed())

@@ -39,11 +39,15 @@ class Stage:
         self.clock = FakeClock()
         self.made = asyncio.Event()
         self.made.set()
-        shared = Shared(WorkerOptions(app="jobs:app", **options), self.clock, {}, self.followed.append, self.forgotten.append)
+        shared = Shared(WorkerOptions(app="jobs:app", **options), self.clock, {}, self.follow, self.forgotten.append)
         self.place = Place(shared, 7)
         self.keeping = None
 
+    def follow(self, folders, since):
+        self.followed.append((folders, since - self.clock.now()))
+
     async def start(self, options, number, environment):
+        self.clock.time += 5
         assert number == 7
         child = PlayedChild(100 + len(self.children))
         self.children.append(child)
@@ -241,7 +245,7 @@ def test_notes_are_heard(stage):
         it.children[0].hear(Found(["/a"]))
         it.children[0].hear(Ready(1.0))
         it.children[0].hear(Report(pid=3))
-        assert (it.followed, it.place.works.is_set(), it.place.report.pid) == ([["/a"]], True, 3)
+        assert (it.followed, it.place.works.is_set(), it.place.report.pid) == ([(["/a"], -5)], True, 3)
         await it.end(1)
         await it.child(2, ready=False)
         assert it.place.report.pid == 3

@@ -28,14 +28,14 @@ class Shared(NamedTuple):
         options: what was asked for.
         clock: the time.
         environment: variables that the processes have beside the parent's own.
-        follow: takes the folders of the sources that a process was made from.
+        follow: takes the folders of the sources that a process was made from, and the unix seconds when it began.
         forget: takes the number of a place whose process ended.
     """
 
     options: WorkerOptions
     clock: Clock
     environment: dict[str, str]
-    follow: Callable[[list[str]], Any]
+    follow: Callable[[list[str], float], Any]
     forget: Callable[[int], Any]
 
 
@@ -61,6 +61,7 @@ class Place:
         self._child: Child | None = None
         self._ready: Ready | None = None
         self._told = 0
+        self._born = 0.0
         self._deadline: asyncio.TimerHandle | None = None
 
     # -- running
@@ -71,7 +72,7 @@ class Place:
         while going_on:
             self._woken.clear()
             self._replacing, self._ready, self._told = False, None, 0
-            began = self._shared.clock.monotonic()
+            began, self._born = self._shared.clock.monotonic(), self._shared.clock.now()
             child = self._child = await Child.start(self._shared.options, self._number, self._shared.environment)
             if self._stopping or self._replacing:
                 self._tell(1)  # it was told to end while it was being made
@@ -84,7 +85,7 @@ class Place:
     def _hear(self, note: Note) -> None:
         match note:
             case Found():
-                self._shared.follow(note.folders)
+                self._shared.follow(note.folders, self._born)
             case Ready():
                 self._ready = note
                 self.works.set()

@@ -55,9 +55,10 @@ class _Supervisor:
         self._file = file
         self._watch = SourceWatch() if options.reload else None
         self._signals = 0
+        self._clock = SystemClock()
         shared = Shared(
             options=options,
-            clock=SystemClock(),
+            clock=self._clock,
             environment=_environment(options, figures),
             follow=self._watch.follow if self._watch is not None else _ignore,
             forget=figures.forget if figures is not None else _ignore,
@@ -100,7 +101,7 @@ class _Supervisor:
 
     def _helpers(self) -> Iterator[Coroutine[Any, Any, None]]:
         if self._watch is not None:
-            self._watch.follow(["."])
+            self._watch.follow(["."], self._clock.now())
             yield self._reload_forever(self._watch)
         if self._file is not None:
             yield self._report_forever(self._file)
@@ -133,5 +134,5 @@ def _environment(options: WorkerOptions, figures: SharedFigures | None) -> dict[
     return environment
 
 
-def _ignore(_: object) -> None:
+def _ignore(*_: object) -> None:
     """Do nothing, where nobody wants to know."""

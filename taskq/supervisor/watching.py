@@ -25,19 +25,24 @@ _State = dict[Path, tuple[int, int]]
 class SourceWatch:
     """The `.py` files that lie right in some folders.
 
-    A folder is compared with how it was when it was first followed, or last found changed: nothing that happens while
-    nobody waits is missed.
+    A folder is compared with how it was when it was last found changed, at first with how it was at a moment that is given:
+    nothing that happens while nobody waits is missed.
     """
 
     def __init__(self, wait: Callable[[Iterable[Path]], Awaitable[None]] | None = None) -> None:
         self._wait = wait or _chosen_wait()
         self._folders: dict[Path, _State] = {}
 
-    def follow(self, folders: Iterable[str]) -> None:
-        """Watch these folders too."""
+    def follow(self, folders: Iterable[str], since: float) -> None:
+        """Watch these folders too.
+
+        Args:
+            folders: where they are.
+            since: unix seconds; a file that is newer counts as changed, for a process that began then may have read it before.
+        """
         for folder in map(Path, folders):
             if folder not in self._folders:
-                self._folders[folder] = _state(folder)
+                self._folders[folder] = {path: facts for path, facts in _state(folder).items() if facts[0] < since * 1e9}
 
     async def changed(self) -> list[Path]:
         """Wait until files changed, appeared or went, and return them once nothing more changes."""
