@@ -157,7 +157,7 @@ def test_a_reserve_waits_for_a_message(queue):
 
     async def scenario():
         await queue.size()
-        waiting = asyncio.create_task(queue.reserve(1, 15.0))
+        waiting = asyncio.create_task(queue.reserve(1, 60.0))
         await until_soon(lambda: queue._service._pools.get(64))
         await queue.send(messages(b"a"))
         return [each.body for each in await waiting], await queue.reserve(1, 0.05)
@@ -171,12 +171,13 @@ def test_delays_are_whole_seconds_and_never_nothing(queue):
     async def scenario():
         began = asyncio.get_running_loop().time()
         await queue.send(messages(b"a", delay=0.2))
-        early, size = await queue.reserve(1, 0), await queue.size()
-        (late,) = await queue.reserve(1, 10.0)
-        return early, size, late.body, asyncio.get_running_loop().time() - began
+        (late,) = await queue.reserve(1, 60.0)
+        passed = asyncio.get_running_loop().time() - began
+        await queue.send(messages(b"b", delay=299.2))
+        return late.body, passed, await queue.reserve(1, 0), await queue.size()
 
-    early, size, body, passed = run(scenario())
-    assert (early, size, body) == ([], Size(delayed=1), b"a")
+    body, passed, early, size = run(scenario())
+    assert (body, early, size) == (b"a", [], Size(reserved=1, delayed=1))
     assert passed > 0.9
 
 
@@ -231,28 +232,27 @@ def test_what_go_delayed_is_not_early(client, name, make):
 
     @queue.task
     async def later(context: taskq.Context, x: int) -> None:
-        seen.append((asyncio.get_running_loop().time(), x, context.attempt, context.message.headers))
+        seen.append((datetime.now(UTC), x, context.attempt, context.message.headers))
 
     async def scenario():
         await queue.backend.reserve(1, 0)
         body = envelope.encode(queue.message("later", 7))
-        until_text = datetime.fromtimestamp(int(datetime.now(UTC).timestamp()) + 2, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        began = asyncio.get_running_loop().time()
+        until = datetime.fromtimestamp(int(datetime.now(UTC).timestamp()) + 2, UTC)
         client.send_message(
             QueueUrl=url_of(client, name),
             MessageBody=ascii85.encode(body),
-            MessageAttributes={"TaskqDelayUntil": {"DataType": "String", "StringValue": until_text}},
+            MessageAttributes={"TaskqDelayUntil": {"DataType": "String", "StringValue": until.strftime("%Y-%m-%dT%H:%M:%SZ")}},
         )
         consumer = app.consumer(queue)
         await consumer.start()
         await until_soon(lambda: seen)
         await consumer.stop()
         await app.aclose()
-        return began
+        return until
 
-    began = run(scenario())
+    until = run(scenario())
     ((at, x, attempt, headers),) = seen
-    assert at - began >= 1.0
+    assert at >= until
     assert (x, attempt, headers) == (7, 1, None)
 
 
@@ -304,7 +304,7 @@ def test_an_expired_message_is_anothers(make):
     async def scenario():
         await slow.send(messages(b"aaaa"))
         (held,) = await slow.reserve(1, 1.0)
-        (theirs,) = await other.reserve(1, 10.0)
+        (theirs,) = await other.reserve(1, 60.0)
         assert await slow.ack([held]) == [False]
         for late in (slow.release(held, 0.0), slow.extend(held, 9.0), slow.dead_letter(held, "late")):
             with pytest.raises(ReservationLost):
@@ -314,19 +314,25 @@ def test_an_expired_message_is_anothers(make):
     assert run(scenario()) == (2, Size(reserved=1), [True])
 
 
-def test_an_extension_keeps_a_message(make):
+def test_an_extension_keeps_a_message(make, name):
     """What is extended is nobody else's until the extension is over."""
-    queue, other = make(reservation_timeout=1.0), make()
 
-    async def scenario():
+    async def scenario(name, seconds):
+        queue, other = make(name, reservation_timeout=seconds), make(name)
         await queue.send(messages(b"aaaa"))
         (held,) = await queue.reserve(1, 1.0)
-        held = await queue.extend(held, 10.0)
-        nothing = await other.reserve(1, 2.0)
+        held = await queue.extend(held, 60.0)
+        nothing = await other.reserve(1, seconds + 1.0)
         held = await queue.extend(held, 1.0)
-        return nothing, (await other.reserve(1, 10.0))[0].deliveries
+        return nothing, (await other.reserve(1, 60.0))[0].deliveries
 
-    assert run(scenario()) == ([], 2)
+    for seconds in (1.0, 20.0):  # a busy machine may come too late the first time
+        try:
+            outcome = run(scenario(f"{name}-{seconds:.0f}", seconds))
+        except ReservationLost:
+            continue
+        break
+    assert outcome == ([], 2)
 
 
 @pytest.mark.parametrize("body", [envelope.encode(taskq.Message(task="t", args_bytes=wire_args.encode((1,)))), b""])
@@ -417,12 +423,12 @@ def test_a_message_that_comes_to_nobody_is_given_back(make):
     async def scenario():
         await leaving.size()
         await leaving.reserve(1, 0)
-        waiting = asyncio.create_task(leaving.reserve(1, 10.0))
+        waiting = asyncio.create_task(leaving.reserve(1, 5.0))
         await until_soon(lambda: leaving._service._pools.get(64))
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         await other.send(messages(b"aaaa"))
-        (taken,) = await other.reserve(1, 15.0)
+        (taken,) = await other.reserve(1, 60.0)
         return taken.body
 
     assert run(scenario()) == b"aaaa"
@@ -438,7 +444,7 @@ def test_what_a_call_brought_before_it_was_cancelled_is_given_back(make, monkeyp
         reply = receive(self, poll, n, seconds)
         if self is leaving._polls:
             came.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
         return reply
 
     monkeypatch.setattr(Polls, "_receive", held_up)
@@ -450,7 +456,7 @@ def test_what_a_call_brought_before_it_was_cancelled_is_given_back(make, monkeyp
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         go_on.set()
-        (taken,) = await other.reserve(1, 10.0)
+        (taken,) = await other.reserve(1, 60.0)
         return taken.body, taken.deliveries
 
     assert run(scenario()) == (b"aaaa", 2)

@@ -351,7 +351,7 @@ def test_a_release_that_is_cancelled_is_not_sent_twice(connect):
     def answer(operation, parameters):
         if operation == "send_message_batch":
             sent.set()
-            assert gate.wait(10)
+            assert gate.wait(60)
         return accepted(operation, parameters)
 
     client = Scripted(answer)
@@ -375,7 +375,7 @@ def test_a_release_that_is_cancelled_is_not_sent_twice(connect):
         await again
         await app.aclose()
 
-    loop.run_until_complete(asyncio.wait_for(scenario(), 20))
+    loop.run_until_complete(asyncio.wait_for(scenario(), 120))
     loop.close()
     assert len(client.of("send_message_batch")) == len(client.of("delete_message_batch")) == 1
 
