@@ -36,7 +36,7 @@ class Fault:
         self._base: dict[object, int] = {}
         self._changed = threading.Condition()
 
-    def wait(self, times: int = 1, timeout: float = 10.0) -> None:
+    def wait(self, times: int = 1, timeout: float = 60.0) -> None:
         """Wait until it has happened so often, and its effect is there; in a coroutine, `await asyncio.to_thread(fault.wait)`.
 
         Raises:

@@ -20,8 +20,8 @@ from taskq_testing.services.child import Child, ServiceError
 
 __all__ = ["Processes", "WorkerProcess"]
 
-_PATIENCE = 30.0
-"""Seconds that a wait may take by default."""
+_PATIENCE = 120.0
+"""Seconds that a wait may take by default: enough for a machine that is busy with other tests."""
 
 _POLL = 0.002
 

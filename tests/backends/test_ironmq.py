@@ -270,7 +270,9 @@ def test_a_short_wait_is_waited_here(server, name):
     """The service waits for whole seconds; what is less than one is waited for here, in looks."""
     queue = queue_at(server.url, name)
     assert run(queue.reserve(1, 0.3)) == []
-    assert [each["wait"] for each in asked(server, "POST", "/reservations")] in ([0, 0], [0, 0, 0])
+    waits = [each["wait"] for each in asked(server, "POST", "/reservations")]
+    assert set(waits) == {0}
+    assert len(waits) <= 3
 
 
 def test_reservations_end_by_the_services_time(queue, server):
