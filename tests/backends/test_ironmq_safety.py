@@ -12,17 +12,18 @@ from support import run
 import taskq
 from taskq.backends.base import Size
 from taskq.backends.ironmq import link
+from taskq.backends.ironmq.errors import Lost
 from taskq.errors import BackendUnavailable, ReservationLost
 from taskq_testing.ironmq_server import ironmq_server
 from taskq_testing.services import Processes, Proxy
 
 pytestmark = pytest.mark.slow
 
-EVERY = {"cut_after": 45, "swallow": 150}
+EVERY = {"cut_after": 75, "swallow": 150}
 """Bytes between two places where a conversation is broken off."""
 
-MUTE = 0.5
-"""Seconds for which bytes that were swallowed are waited for; in life ten."""
+MUTE = (0.5, 5.0, 30.0)
+"""Seconds for which bytes that were swallowed are waited for, in life ten; more if the machine was too busy for the others."""
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +56,15 @@ def held(server, name):
 def break_off(request, server, proxy):
     """Return what breaks one kind of call off at one byte after another, in both directions, until it is not hit any more."""
     how = request.param
+    patiences = MUTE if how == "swallow" else MUTE[-1:]
 
     def break_off(prepare, call, check):
-        async def once(to, count):
-            queue = behind(server, proxy, f"{request.node.name}-{to}-{count}")
+        async def once(to, count, patience):
+            queue = behind(server, proxy, f"{request.node.name}-{to}-{count}-{patience}")
             prepared = await prepare(queue)
             fault = proxy.cut_after(count, to=to) if how == "cut_after" else proxy.swallow(after=count, to=to, times=1)
             with pytest.MonkeyPatch.context() as patch:
-                if how == "swallow":
-                    patch.setattr(link, "ANSWER", MUTE)
+                patch.setattr(link, "ANSWER", patience)
                 outcome = await call(queue, prepared)
             hit = fault.fired > 0
             proxy.heal()
@@ -73,7 +74,7 @@ def break_off(request, server, proxy):
         hits = 0
         for to in ("server", "client"):
             count = 0
-            while run(once(to, count)):
+            while any(run(once(to, count, patience)) for patience in patiences):
                 count += EVERY[how]
                 hits += 1
         assert hits > 300 // EVERY[how]
@@ -147,18 +148,18 @@ def test_a_retry_that_is_broken_off(server, break_off):
         return await trying(lambda: queue.release(changed, 0)), changed
 
     async def check(queue, _, outcome):
-        result, changed = outcome
+        first, changed = outcome
+        result = first
         if isinstance(result, BackendUnavailable):
             result = await again(lambda: queue.release(changed, 0))
         assert result is None
         found = held(server, queue._name)
         assert len(set(found)) == 1
-        copies.append(len(found))
+        seen.add((isinstance(first, Lost), len(found)))
 
-    copies = []
+    seen = set()
     break_off(one_message, call, check)
-    assert set(copies) == {1, 2}
-    assert copies.count(2) < len(copies) / 2
+    assert {(False, 1), (True, 2)} <= seen <= {(False, 1), (True, 1), (True, 2)}
 
 
 def test_giving_back_that_is_broken_off(server, break_off):
@@ -254,7 +255,7 @@ def test_a_consumer_survives_its_connections():
         await app.aclose()
 
     with ironmq_server() as live, Proxy(f"http://{live.host}:{live.port}") as proxy:
-        asyncio.run(asyncio.wait_for(scenario(proxy), 50))
+        asyncio.run(asyncio.wait_for(scenario(proxy), 200))
     assert len(confirmed) > 100
     assert set(confirmed) <= set(done)
 
@@ -305,7 +306,8 @@ def fleet(tmp_path):
 def waits(condition):
     async def scenario():
         while not await condition():
-            await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError):  # and leave the machine to the workers meanwhile
+                await asyncio.wait_for(asyncio.Event().wait(), 0.02)
 
     run(scenario())
 
@@ -318,19 +320,24 @@ def test_a_killed_workers_message_runs_again(fleet):
     queue.enqueue_many(queue.message("fast", number) for number in range(50))
     first.wait_for("slow begins")
     first.wait_for(r"fast \d+", times=50)
+
+    async def acknowledged():
+        return await queue.size() == Size(ready=1)
+
+    waits(acknowledged)
     first.kill()
     server.requests.clear()
     second = start()
-    second.wait_for("slow begins", timeout=10)
+    second.wait_for("slow begins")
     times = [request.target for request, _ in server.requests]
     assert any(target.endswith("/reservations") for target in times)
-    assert second.output.count("fast") < 50
+    assert "fast" not in second.output
     queue._owner.close()
 
 
 def test_a_message_that_kills_real_workers_becomes_a_dead_letter(fleet):
     """After two deliveries, which is the limit here; the next worker lives on and does the rest."""
-    queue, start, _ = fleet(1)
+    queue, start, _ = fleet(3)
     queue.enqueue(queue.message("deadly"))
     for _ in range(2):
         worker = start()
@@ -352,10 +359,10 @@ def test_a_message_that_kills_real_workers_becomes_a_dead_letter(fleet):
 
 
 def test_a_job_that_blocks_its_loop_runs_once(fleet):
-    """Four times as long as its reservation: a thread beside the loop extends it, and the other worker does not get it."""
-    queue, start, server = fleet(2)
+    """Longer than its reservation: a thread beside the loop extends it, and the other worker does not get it."""
+    queue, start, server = fleet(5)
     workers = [start(), start()]
-    queue.enqueue(queue.message("blocking", 8))
+    queue.enqueue(queue.message("blocking", 9))
 
     async def done():
         return await queue.size() == Size()
@@ -374,9 +381,9 @@ def test_a_terminated_worker_gives_back_what_it_has_not_done(fleet):
     queue.enqueue(queue.message("slow", 600))
     first.wait_for("slow begins")
     first.terminate()
-    assert first.wait(timeout=10) == 0
+    assert first.wait() == 0
     second = start()
-    second.wait_for("slow begins", timeout=10)
+    second.wait_for("slow begins")
     (released,) = [request for request, _ in server.requests if request.target.endswith("/release")]
     assert json.loads(released.body)["delay"] == 0
     assert "token" not in first.output
