@@ -99,7 +99,7 @@ class Link:
         try:
             answer = await self._exchange(connection, step)
         except Replied:
-            self._idle.setdefault(place, []).append(connection)
+            await self._keep(place, connection)
             raise
         except asyncio.CancelledError as error:
             if step.wait and (answer := await self._end_wait(place, connection)):
@@ -111,7 +111,7 @@ class Link:
             await self._drop(connection)
             await self._drop_idle(place)  # they go to the same server and would fail one after the other
             raise
-        self._idle.setdefault(place, []).append(connection)
+        await self._keep(place, connection)
         return answer
 
     async def _exchange(self, connection: Any, step: Step) -> Any:
@@ -137,13 +137,11 @@ class Link:
         opener = self._connector.sentinels if of_sentinel else self._connector.servers
         assert opener is not None
         connection = opener.asyncio(address)
+        connection.redis_connect_func = self._greet
         self._open.add(connection)
         try:
             async with asyncio.timeout(self._answer):
                 await connection.connect()
-                # redis-py lets go of it when an answer fails to come, before we do.
-                self._transports[id(connection)] = connection._writer.transport  # noqa: SLF001
-                self._listen(connection)
                 with contextlib.suppress(Replied):  # who may not know its own number cannot be unblocked
                     await connection.send_command(b"CLIENT", b"ID", check_health=False)
                     self._ids[id(connection)] = await connection.read_response()
@@ -151,6 +149,12 @@ class Link:
             await self._drop(connection)
             raise
         return connection
+
+    async def _greet(self, connection: Any) -> None:
+        """Begin to talk; know the transport before, for redis-py lets go of it when an answer fails to come."""
+        self._transports[id(connection)] = connection._writer.transport  # noqa: SLF001
+        self._listen(connection)
+        await connection.on_connect()
 
     def _listen(self, connection: Any) -> None:
         """Give an answer more time whenever bytes of it come: large ones take long, and only the dead are silent."""
@@ -181,8 +185,15 @@ class Link:
         except (*_FAILURES, asyncio.CancelledError):
             await self._drop(connection)
             return None
-        self._idle.setdefault(place, []).append(connection)
+        await self._keep(place, connection)
         return answer
+
+    async def _keep(self, place: _Place, connection: Any) -> None:
+        """Let others use a connection, unless this link was closed meanwhile, which nobody would do a second time."""
+        if connection in self._open:
+            self._idle.setdefault(place, []).append(connection)
+        else:
+            await self._drop(connection)
 
     async def _drop(self, connection: Any) -> None:
         self._open.discard(connection)

@@ -48,6 +48,7 @@ class Connection:
         self._news: asyncio.Future[None] | None = None
         self.wire.on_news = self._wake
         self._writer = _Writer(_Transport(self._close))
+        self.redis_connect_func: Callable[[Connection], Coroutine[Any, Any, None]] | None = None
         line.wires[self.wire] = None
 
     async def connect(self) -> None:
@@ -58,6 +59,11 @@ class Connection:
         """
         self._wires.send(self.wire, _CONNECT)
         await self._receive()
+        if self.redis_connect_func is not None:
+            await self.redis_connect_func(self)
+
+    async def on_connect(self) -> None:
+        """Say who we are: here that came with the connection."""
 
     async def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> None:  # noqa: ARG002
         """Send one packed command.
