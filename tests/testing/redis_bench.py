@@ -2,7 +2,9 @@
 
 from taskq.backends.base import Outgoing
 from taskq.backends.redis import RedisBroker
+from taskq.message import Message
 from taskq.options import QueueOptions
+from taskq.wire import envelope
 from taskq_testing.clock import VirtualClock
 from taskq_testing.faults import Fault, Faults
 from taskq_testing.history import History
@@ -12,8 +14,6 @@ from taskq_testing.simulator.redis.server import SimRedis
 from taskq_testing.simulator.redis.service import RedisService
 from taskq_testing.simulator.redis.wires import Wires
 from taskq_testing.tape import Quiet, Tape
-from taskq.wire import envelope
-from taskq.message import Message
 
 OPTIONS = QueueOptions(reservation_timeout=1.0, send_timeout=1.0)
 STREAM, DELAYED, DEAD = b"taskq:{q}:stream", b"taskq:{q}:zset", b"taskq:{q}:dead"

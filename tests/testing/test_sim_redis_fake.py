@@ -1,4 +1,4 @@
-"""fakeredis in virtual time: what is put right is still wrong, and the adapter's scripts do there what they do on a real server."""
+"""fakeredis in virtual time: what is put right is still wrong, and the scripts do there what they do on a real server."""
 
 import random
 import re
@@ -16,6 +16,10 @@ from taskq_testing.simulator.redis.fake import DIVERGENCES, EPOCH_MS, FakeRedis,
 MS = 1_000_000
 
 
+READ = ("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">")
+WAIT = ("XREADGROUP", "GROUP", "g", "c", "BLOCK", "100", "STREAMS", "s", ">")
+
+
 def ask(connection, *words):
     connection.send_command(*words)
     try:
@@ -26,7 +30,7 @@ def ask(connection, *words):
 
 @pytest.fixture
 def plain():
-    """fakeredis as it is."""
+    """Fakeredis as it is."""
     connection = FakeRedisConnection(server=FakeServer(version=(7,), server_type="redis"), protocol=2)
     connection.connect()
     return connection
@@ -34,7 +38,7 @@ def plain():
 
 def blocking(plain):
     ask(plain, "XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")
-    waits = threading.Thread(target=ask, args=(plain, *"XREADGROUP GROUP g c BLOCK 100 STREAMS s >".split()), daemon=True)
+    waits = threading.Thread(target=ask, args=(plain, *WAIT), daemon=True)
     waits.start()
     waits.join(0.02)
     return waits.is_alive()
@@ -46,13 +50,13 @@ def time_moves(plain):
 
 
 def missing_stream(plain):
-    return "NOGROUP" not in str(ask(plain, *"XREADGROUP GROUP g c STREAMS s >".split()))
+    return "NOGROUP" not in str(ask(plain, *READ))
 
 
 def wrong_type(plain):
     ask(plain, "SET", "s", "x")
     try:
-        ask(plain, *"XREADGROUP GROUP g c STREAMS s >".split())
+        ask(plain, *READ)
     except AttributeError:
         return True
     return False
