@@ -79,8 +79,16 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
+def services(session: nox.Session) -> None:
+    """Run the tests of the SQS backend on ministack and on LocalStack, which is installed (195 MB) if it is not there."""
+    install(session, "test", "services")
+    files = ("tests/backends/test_sqs.py", "tests/backends/test_sqs_fakes.py")
+    session.run("pytest", "-q", *files, *session.posargs, env={"TASKQ_TEST_SQS_SERVERS": "moto,ministack,localstack"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
-    """Measure: `-- memory` (default) the backend in memory, `-- peers` Redis against other queues; each has `--help`."""
+    """Measure: `-- memory` (default), `-- peers` Redis against other queues, `-- sqs` and `-- ironmq` against loops by hand."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
 

@@ -1,4 +1,4 @@
-"""Messages a second on IronMQ, in interleaved rounds on one server: `python -m benchmarks.ironmq [ROUNDS]`.
+"""Messages a second on IronMQ, in interleaved rounds on one server: `python -m benchmarks ironmq [ROUNDS]`.
 
 Ways to add and to drain messages with one small argument: taskq as users have it; hand-written loops in batches of a hundred over
 a kept connection, asyncio and blocking; a loop of single calls over such a connection, and one with the service's official
@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import httpx
@@ -167,8 +167,9 @@ WAYS: dict[str, Callable[[int, str], Measured]] = {
 GOALS = {"by hand, asyncio, in batches": 0.8, "single calls": 5.0}
 
 
-def main(rounds: int = ROUNDS) -> int:
+def main(words: Sequence[str]) -> int:
     """Print the table, and return 0 if the goals are met."""
+    rounds = int(words[0]) if words else ROUNDS
     results: dict[str, list[Measured]] = {name: [] for name in WAYS}
     with server() as port:
         for number in range(rounds):
@@ -185,7 +186,3 @@ def main(rounds: int = ROUNDS) -> int:
         rates = f"{added:8,.0f} {drained:8,.0f}   {ratios[0]:7.2f}x {ratios[1]:6.2f}x"
         print(f"{name:30} {rates}   {added_cpu:6.0f}{drained_cpu:6.0f}")
     return 0 if met else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(*map(int, sys.argv[1:])))
