@@ -293,11 +293,11 @@ async def deadly():
 @pytest.fixture
 def fleet(tmp_path):
     """A server, an app that enqueues, and what starts worker processes."""
-    with ironmq_server() as server, Processes(cwd=tmp_path) as processes:
+    with ironmq_server() as server, Processes(cwd=tmp_path) as processes, contextlib.ExitStack() as stack:
 
         def make(timeout):
             (tmp_path / "jobs.py").write_text(PROGRAM.format(url=server.url, timeout=timeout))
-            app = taskq.App(server.url, hooks=())
+            app = stack.enter_context(contextlib.closing(taskq.App(server.url, hooks=())))  # also where a test fails
             return app.queue("q"), lambda: processes.python("-m", "taskq", "worker", "jobs:app"), server
 
         yield make
@@ -332,7 +332,6 @@ def test_a_killed_workers_message_runs_again(fleet):
     times = [request.target for request, _ in server.requests]
     assert any(target.endswith("/reservations") for target in times)
     assert "fast" not in second.output
-    queue._owner.close()
 
 
 def test_a_message_that_kills_real_workers_becomes_a_dead_letter(fleet):
@@ -355,7 +354,6 @@ def test_a_message_that_kills_real_workers_becomes_a_dead_letter(fleet):
     assert "delivered 2 times" in letter.reason
     assert b"deadly" in letter.body
     assert last.running
-    queue._owner.close()
 
 
 def test_a_job_that_blocks_its_loop_runs_once(fleet):
@@ -371,7 +369,6 @@ def test_a_job_that_blocks_its_loop_runs_once(fleet):
     output = "".join(worker.output for worker in workers)
     assert (output.count("blocking begins"), output.count("blocking ends")) == (1, 1)
     assert sum(request.target.endswith("/touch") for request, _ in server.requests) >= 3
-    queue._owner.close()
 
 
 def test_a_terminated_worker_gives_back_what_it_has_not_done(fleet):
@@ -387,4 +384,3 @@ def test_a_terminated_worker_gives_back_what_it_has_not_done(fleet):
     (released,) = [request for request, _ in server.requests if request.target.endswith("/release")]
     assert json.loads(released.body)["delay"] == 0
     assert "token" not in first.output
-    queue._owner.close()
