@@ -266,3 +266,4 @@ def test_the_scripts_do_there_what_they_do_on_a_real_server():
             for step in range(1, 60):
                 a_step(both, rng, step)
                 look(both)
+            assert all(both.names)  # there were entries to be alike
