@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import cast
 
 import msgspec
 
@@ -28,6 +30,11 @@ __all__ = ["Consumer"]
 _FLUSH_PAUSE = 0.05
 _SILENCE = 0.4
 """Seconds after which a stopping consumer gives up if its backend took nothing of what it gives back meanwhile."""
+
+
+@lru_cache(maxsize=64)
+def _has_chores(backend: type) -> bool:
+    return issubclass(backend, Chores)  # a look at a protocol is slow
 
 
 class Consumer:
@@ -79,8 +86,8 @@ class Consumer:
         state.buffer.grow = grow
         shop.allowed = state.options.min_workers
         helpers = [group.create_task(scale_forever(state, shop, set_fetchers, state.clock.machine()))]
-        if isinstance(state.backend, Chores):
-            helpers.append(group.create_task(do_chores_forever(state.backend, state.queue)))
+        if _has_chores(type(state.backend)):
+            helpers.append(group.create_task(do_chores_forever(cast(Chores, state.backend), state.queue)))
         helpers.append(group.create_task(settle_forever(state)))
         return helpers
 
@@ -289,6 +296,8 @@ class Consumer:
 
 async def _settle_the_rest(state: ConsumerState) -> None:
     """Settle everything that is owned, for as long as some of it gets through; what does not, runs out by itself."""
+    if not state.owned and not state.outbox.acks and not state.outbox.others:
+        return
     settling = asyncio.create_task(_settle_all(state))
     before = len(state.owned) + 1
     while not settling.done() and len(state.owned) < before:

@@ -121,8 +121,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 def printable(identifier: bytes) -> str:
     """Return an id as text where it is printable ASCII, else in hexadecimal."""
-    text = identifier.decode("ascii", errors="replace")
-    return text if text.isascii() and text.isprintable() else identifier.hex()
+    try:
+        text = identifier.decode("ascii")
+    except UnicodeDecodeError:
+        return identifier.hex()
+    return text if text.isprintable() else identifier.hex()
 
 
 def _aware(moment: datetime) -> datetime:

@@ -156,7 +156,8 @@ class _PctRun(_Scheduling):
         return best
 
     def _best(self, names: Sequence[str]) -> int:
-        return max(range(len(names)), key=lambda index: self._priorities[names[index]])
+        priorities = [self._priorities[name] for name in names]
+        return priorities.index(max(priorities))
 
     def _holds_up(self, name: str) -> bool:
         """Return whether a process went on so often in a row that it may be waiting for one that it keeps from going on."""

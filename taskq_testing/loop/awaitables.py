@@ -43,12 +43,16 @@ class _GatheringFuture(asyncio.tasks._GatheringFuture, Future):  # type: ignore[
     __hash__ = Future.__hash__
 
 
+_NUMBERED = (Future, Task)
+
+
 def _set(items: Iterable[Any] = ()) -> Iterable[Any]:
     """Return a set, or the distinct items in their order where some have hashes that differ from run to run."""
     items = list(items)
-    if all(isinstance(item, (Future, Task)) for item in items):
-        return set(items)
-    return list(dict.fromkeys(items))
+    for item in items:
+        if not isinstance(item, _NUMBERED):
+            return list(dict.fromkeys(items))
+    return set(items)
 
 
 class _InOrder:

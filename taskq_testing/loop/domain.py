@@ -22,9 +22,8 @@ _STUBBORN = 100
 _FEW = 64
 
 
-def current_domain() -> Domain | None:
-    """Return the domain that is running, or None outside of every domain."""
-    return CURRENT.get()
+current_domain: Callable[[], Domain | None] = CURRENT.get
+"""Return the domain that is running, or None outside of every domain."""
 
 
 def bare_context() -> Context:

@@ -32,14 +32,13 @@ def _repr(handle: Any) -> str:
 
 
 class Handle(asyncio.Handle):
-    """A callback that is ready to run."""
+    """A callback that is ready to run; `Scheduler.call_soon` makes it and sets its fields."""
 
     __slots__ = ("domain",)
 
-    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
-        self._callback = callback
-        self._args = args
-        self._context = context
+    _callback: Callable[..., object]
+    _args: tuple[Any, ...]
+    _context: Context
 
     def cancel(self) -> None:
         """Keep the callback from running."""
@@ -53,16 +52,19 @@ class Handle(asyncio.Handle):
 
 
 class Timer(asyncio.TimerHandle):
-    """A callback that runs when its time has come; `due` is in nanoseconds since the loop was made."""
+    """A callback that runs when its time has come; the loop makes it and sets its fields.
+
+    Attributes:
+        due: when, in nanoseconds since the loop was made.
+    """
 
     __slots__ = ("domain", "due")
 
-    def __init__(self, due: int, callback: Callable[..., object], args: tuple[Any, ...], context: Context, loop: Any) -> None:
-        self.due = due
-        self._callback = callback
-        self._args = args
-        self._context = context
-        self._loop = loop  # while it is in the loop's heap
+    due: int
+    _callback: Callable[..., object]
+    _args: tuple[Any, ...]
+    _context: Context
+    _loop: Any  # while it is in the loop's heap
 
     def when(self) -> float:
         """Return when it is due, in seconds of the loop's time."""

@@ -24,6 +24,7 @@ __all__ = ["Scheduler"]
 Ts = TypeVarTuple("Ts")
 ENDING = (SystemExit, KeyboardInterrupt, Deadlock)
 COLLECT_EVERY = 50_000
+_new = object.__new__  # a call of the class, and what it calls, would cost every step
 _WAKE = asyncio.futures._set_result_unless_cancelled  # type: ignore[attr-defined]  # noqa: SLF001 - what `asyncio.sleep` waits by
 
 
@@ -86,11 +87,22 @@ class Scheduler(NoRealIO):
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Handle:
         """Schedule a callback for the next step."""
-        handle = Handle(callback, args, context if context is not None else copy_context())
+        if context is None:
+            context = copy_context()
+        handle = _new(Handle)
+        handle._callback, handle._args, handle._context = callback, args, context  # noqa: SLF001 - its only maker
         if self._domains:
-            self._place(handle)
-        else:
-            self._ready.append(handle)
+            domain = context.get(CURRENT)
+            if domain is None or domain.loop is not self:
+                domain = self._root
+            if domain.state != "running":
+                domain.keep(handle)
+                return handle
+            handle.domain = domain
+            if not domain.ready:
+                self._busy += 1
+            domain.ready += 1
+        self._ready.append(handle)
         return handle
 
     def call_soon_threadsafe(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Handle:
@@ -122,7 +134,10 @@ class Scheduler(NoRealIO):
     def _timer(self, when: int, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Timer:
         if self._closed:
             self._check_open()
-        timer = Timer(when, callback, args, context if context is not None else copy_context(), self)
+        timer = _new(Timer)
+        timer.due, timer._callback, timer._args = when, callback, args  # noqa: SLF001 - its only maker
+        timer._context = context if context is not None else copy_context()  # noqa: SLF001
+        timer._loop = self  # noqa: SLF001
         self._seq = seq = self._seq + 1
         heappush(self._heap, (when, seq, timer))
         return timer
@@ -219,7 +234,7 @@ class Scheduler(NoRealIO):
 
     def _ready_names(self) -> list[str]:
         """Return the names of the domains that have something ready, in the order in which choices number them."""
-        return [domain.name for domain in dict.fromkeys(handle.domain for handle in self._ready)]
+        return [domain.name for domain in dict.fromkeys([handle.domain for handle in self._ready])]
 
     def _take(self, choice: int) -> Any:
         """Take the oldest callback of the domain whose oldest callback comes after those of `choice` others."""
@@ -272,7 +287,7 @@ class Scheduler(NoRealIO):
         return domain if domain is not None and domain.loop is self else self._root
 
     def _place(self, handle: Any) -> None:
-        """Make a callback ready, or have its domain keep it; `enqueue` once more, for each call costs every step."""
+        """Make a timer's callback ready, or have its domain keep it; `enqueue` once more, for each call costs every step."""
         domain = handle._context.get(CURRENT)  # noqa: SLF001
         if domain is None or domain.loop is not self:
             domain = self._root

@@ -12,11 +12,11 @@ import msgspec
 from taskq.backends.base import Capabilities, Outgoing, Size
 from taskq.core.rate_limit import Grant
 from taskq.errors import BackendError, BackendUnavailable
-from taskq.message import Reservation, printable
+from taskq.message import Reservation
 from taskq.options import QueueOptions, RateLimit
 from taskq_testing.simulator.broker import CALLER, SimQueue, at_once
 from taskq_testing.simulator.network import Network
-from taskq_testing.simulator.recorded import add_of, answer_to
+from taskq_testing.simulator.recorded import add_of, answer_to, printable
 from taskq_testing.simulator.waiting import Waiting
 
 __all__ = ["NetworkBroker"]

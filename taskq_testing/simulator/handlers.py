@@ -7,10 +7,9 @@ end, and where a fault can make them slow, or take their process away.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -18,9 +17,10 @@ from taskq.core import retry
 from taskq.core.retry import Ack, DeadLetter, Release
 from taskq.hooks.base import Hook
 from taskq.hooks.events import Paused, Settled, Started
-from taskq.message import Message, MessageBatch
+from taskq.message import MessageBatch
 from taskq.task import Registry, Task
 from taskq_testing.faults import Disturbing, Fault
+from taskq_testing.simulator.recorded import printable
 
 __all__ = ["Recorder", "RecordingHook", "instrumented"]
 
@@ -64,12 +64,12 @@ class RecordingHook(Hook):
         """Number the run that is about to begin."""
         run = self.recorder.next_run()
         _RUNS.set((*_RUNS.get(), (run, event)))
-        self.recorder.record("hook", run=run, queue=event.queue, message=event.message.id_text, outcome="start")
+        self.recorder.record("hook", run=run, queue=event.queue, message=printable(event.message.id), outcome="start")
         self.recorder.record("buffered", queue=event.queue, n=self.recorder.buffered(event.queue))
 
     def on_settle(self, event: Settled) -> None:
         """Write down what was decided."""
-        message = event.message.id_text
+        message = printable(event.message.id)
         settled = _SETTLED.get()  # a batch may hold two copies of one message, which are settled in their order
         mine = (run for run, started in _RUNS.get() if started.message.id == event.message.id and run not in settled)
         run = next(mine, 0)
@@ -121,38 +121,43 @@ class _Call:
         self._fallback = fallback
 
     async def on_loop(self, *args: Any) -> Any:
-        with self._recorded(args) as pauses:
-            if pauses[0]:
-                await asyncio.sleep(pauses[0])
+        runs = self._begun()
+        try:
+            before, after = self._disturbed(runs)
+            if before:
+                await asyncio.sleep(before)
             result: Awaitable[Any] = self._handler(*args)
             await result
-            if pauses[1]:
-                await asyncio.sleep(pauses[1])
-
-    def in_thread(self, *args: Any) -> Any:
-        with self._recorded(args) as pauses:
-            if pauses[0]:
-                time.sleep(pauses[0])
-            self._handler(*args)
-            if pauses[1]:
-                time.sleep(pauses[1])
-
-    @contextlib.contextmanager
-    def _recorded(self, args: tuple[Any, ...]) -> Iterator[tuple[float, float]]:
-        runs = _RUNS.get()
-        for run, started in runs:
-            self._begins(run, started)
-        try:
-            yield self._disturbed(runs[0][1].message) if runs else (0.0, 0.0)
+            if after:
+                await asyncio.sleep(after)
         except BaseException as error:
             self._ended(runs, dict.fromkeys(range(len(runs)), error))
             raise
-        batch = next((arg for arg in args if isinstance(arg, MessageBatch)), None)
-        self._ended(runs, dict(batch.failures) if batch is not None else {})
+        self._ended(runs, _failures(args))
+
+    def in_thread(self, *args: Any) -> Any:
+        runs = self._begun()
+        try:
+            before, after = self._disturbed(runs)
+            if before:
+                time.sleep(before)
+            self._handler(*args)
+            if after:
+                time.sleep(after)
+        except BaseException as error:
+            self._ended(runs, dict.fromkeys(range(len(runs)), error))
+            raise
+        self._ended(runs, _failures(args))
+
+    def _begun(self) -> Runs:
+        runs = _RUNS.get()
+        for run, started in runs:
+            self._begins(run, started)
+        return runs
 
     def _begins(self, run: int, started: Started) -> None:
         message = started.message
-        fields: dict[str, Any] = {"run": run, "queue": started.queue, "message": message.id_text, "task": self._task.name}
+        fields: dict[str, Any] = {"run": run, "queue": started.queue, "message": printable(message.id), "task": self._task.name}
         if self._fallback:
             self._recorder.record("fallback", **fields)
             return
@@ -165,7 +170,7 @@ class _Call:
         kind = "fallback_end" if self._fallback else "end"
         for index, (run, started) in enumerate(runs):
             error = errors.get(index)
-            fields: dict[str, Any] = {"run": run, "queue": started.queue, "message": started.message.id_text}
+            fields: dict[str, Any] = {"run": run, "queue": started.queue, "message": printable(started.message.id)}
             if error is None:
                 self._recorder.record(kind, outcome="ok", **fields)
             elif isinstance(error, asyncio.CancelledError):
@@ -175,13 +180,25 @@ class _Call:
                 delay = -1.0 if asked is None else asked
                 self._recorder.record(kind, outcome="error", reason=type(error).__name__, delay=delay, **fields)
 
-    def _disturbed(self, message: Message) -> tuple[float, float]:
+    def _disturbed(self, runs: Runs) -> tuple[float, float]:
         """Let a fault hit the run that begins; return for how long it stands still before and after the handler."""
-        fault = self._recorder.faults.at("handler", f"{message.id_text}#{message.attempt}")
+        if not runs:
+            return 0.0, 0.0
+        message = runs[0][1].message
+        text = printable(message.id)
+        fault = self._recorder.faults.at("handler", f"{text}#{message.attempt}")
         if fault is None:
             return 0.0, 0.0
-        self._recorder.happens(fault, message.id_text)
+        self._recorder.happens(fault, text)
         if fault.name != "slow_handler":
             return 0.0, 0.0
         shares = ((1.0, 0.0), (0.0, 1.0), (0.5, 0.5))[fault.variant]
         return fault.seconds * shares[0], fault.seconds * shares[1]
+
+
+def _failures(args: tuple[Any, ...]) -> dict[int, BaseException]:
+    """Return what went wrong with single messages of a batch, if the handler was given one."""
+    for arg in args:
+        if isinstance(arg, MessageBatch):
+            return dict(arg.failures)
+    return {}

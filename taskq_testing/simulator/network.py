@@ -243,7 +243,9 @@ class Network:
 
     def _reply(self, trip: Trip, result: object) -> None:
         fault = trip.fault
-        if fault is None:
+        if fault is None and self.loop.time() >= trip.link.replies_cut:
+            trip.comes_back(result)
+        elif fault is None:
             self._deliver(trip, result)
         elif trip.meets("lost_reply"):
             self.later(self.patience, self._give_up, trip)

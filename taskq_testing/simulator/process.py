@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 import taskq
 from taskq.consumer import Consumer
 from taskq.hooks.base import Hooks
+from taskq.options import QueueOptions
 from taskq.runtime.state import Wiring
 from taskq_testing.clock import VirtualClock
 from taskq_testing.faults import Fault, Faults
@@ -44,13 +46,19 @@ class Fleet(Recorder, Protocol):
         """Take an error that ended the consumers of a process."""
 
 
+@lru_cache(maxsize=64)
+def _everywhere(options: QueueOptions) -> QueueOptions:
+    """Return options with numbers that do not depend on the machine."""
+    return msgspec.structs.replace(
+        options,
+        max_workers=max(options.min_workers, min(options.max_workers, _MAX_WORKERS)),
+        max_fetchers=min(options.max_fetchers, _MAX_FETCHERS),
+    )
+
+
 def observed(wiring: Wiring, recorder: Recorder) -> Wiring:
     """Return what a consumer is made from with everything written down, and the same on every machine."""
-    options = msgspec.structs.replace(
-        wiring.options,
-        max_workers=max(wiring.options.min_workers, min(wiring.options.max_workers, _MAX_WORKERS)),
-        max_fetchers=min(wiring.options.max_fetchers, _MAX_FETCHERS),
-    )
+    options = _everywhere(wiring.options)
     hooks = Hooks((*wiring.hooks.listed, RecordingHook(recorder)))
     registry = instrumented(wiring.registry, wiring.queue, recorder)
     return msgspec.structs.replace(wiring, options=options, hooks=hooks, registry=registry)

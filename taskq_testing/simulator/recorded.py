@@ -15,12 +15,13 @@ import msgspec
 from taskq.backends.base import DeadLetter, Outgoing
 from taskq.backends.memory import Entry, MemoryBackend, MemoryBroker
 from taskq.errors import DecodeError, DuplicateMessageError
-from taskq.message import Reservation, printable
+from taskq.message import Reservation
+from taskq.message import printable as _printable
 from taskq.options import QueueOptions
 from taskq.wire import envelope
 from taskq_testing.faults import Disturbing
 
-__all__ = ["RecordedQueue", "Scribe", "add_of", "answer_to", "moment", "task_of"]
+__all__ = ["RecordedQueue", "Scribe", "add_of", "answer_to", "moment", "printable", "task_of"]
 
 
 class Scribe(Protocol):
@@ -49,6 +50,10 @@ class Scribe(Protocol):
 
     def settled(self) -> None:
         """Take note that a message may be finished."""
+
+
+printable = lru_cache(maxsize=1024)(_printable)
+"""An id as text; each is written many times."""
 
 
 def moment(seconds: float) -> int:

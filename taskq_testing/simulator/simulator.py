@@ -47,6 +47,9 @@ LIMIT = 3600.0
 _MAX_RATIO = 10.0
 
 
+_ANY = TaskOptions()
+
+
 class Simulator:
     """The world of one run; a context manager.
 
@@ -93,6 +96,7 @@ class Simulator:
         self.broker = self.network.broker
         self.processes = {name: Process(self, name, self.clock(name)) for name in (f"worker-{n + 1}" for n in range(workers))}
         self._runs = 0
+        self._longest: float | None = None
         self._broken: BaseException | None = None
         self._limit = limit
         self._stack = contextlib.ExitStack()
@@ -245,10 +249,11 @@ class Simulator:
 
     def bound(self) -> float:
         """Return the virtual seconds within which everything that is left has to be done if no fault comes in the way."""
-        longest = max((_chain(queue) for queue in self.app.queues.values()), default=0.0)
+        if self._longest is None:
+            self._longest = max((_chain(queue) for queue in self.app.queues.values()), default=0.0)
         due = max((held.at for queue in self.broker.queues.values() for held in queue.messages()), default=0.0)
         slowest = 1.0 + max((queue.options.reservation_timeout for queue in self.app.queues.values()), default=0.0)
-        return self.broker.recovery + max(0.0, due - self.loop.time()) + longest + slowest * (1 + self.broker.unfinished)
+        return self.broker.recovery + max(0.0, due - self.loop.time()) + self._longest + slowest * (1 + self.broker.unfinished)
 
     def _describe(self, capabilities: Capabilities) -> None:
         for queue in self.app.queues.values():
@@ -315,7 +320,7 @@ def _boundaries(app: taskq.App) -> list[float]:
 def _chain(queue: taskq.Queue) -> float:
     """Return the longest time that one message of a queue can take over all its attempts."""
     options = queue.options
-    policies = [TaskOptions()]
+    policies = [_ANY]
     for name in queue.tasks.names:
         task = queue.tasks.find(name)
         assert task is not None
