@@ -106,7 +106,7 @@ _TABLE = (
                 "What runs once in a period is accepted once in each, by its arguments or its key, and runs at its end.",
                 "dedup",
             ),
-            ("G26", "Of any number of producers that use one name at the same time, exactly one is accepted.", "dedup"),
+            ("G26", "Of all producers that use one name at the same time, exactly one is accepted.", "dedup"),
             ("G27", "A name whose message was not added is free.", "dedup"),
             (
                 "G28",
@@ -144,7 +144,7 @@ _TABLE = (
         (
             (
                 "G35",
-                "A reservation that is neither settled nor extended ends after its timeout, not before, and the message is ready.",
+                "A reservation that is not settled or extended ends after its timeout and not before, and the message is ready.",
                 "",
             ),
             ("G36", "A reservation is extended while its handler runs, so that a job of any length runs once.", "extension"),

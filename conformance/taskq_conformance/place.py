@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import taskq
-from taskq.backends.base import Backend, Broker, Chores, Clock, Outgoing, Size
+from taskq.backends.base import Backend, Broker, Chores, Clock, DeadLetter, Outgoing, Size
 from taskq.consumer import Consumer
 from taskq.core.dedup import Claim
 from taskq.message import Enqueued, Reservation
@@ -231,6 +231,24 @@ class Place:
         """Count its messages."""
         await self.look_after()
         return await self.queue.size()
+
+    async def letters(self, limit: int = 100) -> list[DeadLetter]:
+        """Return its dead letters, and let a moment pass: to look at them may hide them for as long."""
+        found = await self.queue.dead_letters(limit)
+        await self._log.sleep(0.01)
+        return found
+
+    async def put_back(self, letters: Sequence[DeadLetter]) -> int:
+        """Put dead letters back, and let a moment pass; return how many were there."""
+        count = await self.queue.redrive(letters)
+        await self._log.sleep(0.01)
+        return count
+
+    async def drop(self, letters: Sequence[DeadLetter]) -> int:
+        """Drop dead letters, and let a moment pass; return how many were there."""
+        count = await self.queue.discard(letters)
+        await self._log.sleep(0.01)
+        return count
 
     # -- consuming
 

@@ -9,14 +9,19 @@ from typing import Any
 
 from taskq.backends.base import Clock
 from taskq.options import QueueOptions
-from taskq_conformance.capabilities import Capabilities
+from taskq_conformance.capabilities import Capabilities, Unsupported
 from taskq_conformance.profile import Connect, Profile, Unavailable
 from taskq_testing.clock import VirtualClock
 from taskq_testing.faults import PLACES, Faults
 from taskq_testing.history import History
 from taskq_testing.tape import Quiet, Tape
 
-__all__ = ["fakeredis"]
+__all__ = ["CLAIMS", "fakeredis"]
+
+CLAIMS = Capabilities(
+    repeated_sends=Unsupported("a lost answer is made good inside of one send; the ids of two sends are not compared"),
+)
+"""What Redis does."""
 
 
 @contextmanager
@@ -61,7 +66,7 @@ def _versions() -> Mapping[str, str]:
 fakeredis = Profile(
     name="fakeredis",
     service=_service,
-    capabilities=Capabilities(),
+    capabilities=CLAIMS,
     late=0.51,
     about="the Redis backend on fakeredis, in virtual time",
     versions=_versions,

@@ -1,0 +1,162 @@
+"""One mutant against the suite: which scenarios kill it, and how soon.
+
+Scenarios of the guarantee that it breaks come first, then those of the same group, then the others. A scenario counts only if
+it passes without any mutant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.mutants.mutant import Mutant
+from taskq_conformance.contract import GUARANTEES
+from taskq_conformance.profile import Profile
+from taskq_conformance.run import run_virtual, why_not
+from taskq_conformance.scenario import Scenario, all_scenarios
+
+__all__ = ["Verdict", "hunt", "in_order", "profile_of", "sound"]
+
+_SPIN = 60.0
+"""Seconds of computing after which a scenario counts as hung: a bug may be an endless loop, which virtual time does not end."""
+
+_WAIT = 300.0
+"""Seconds by the wall after which it does: a bug may be a lock that is never freed."""
+
+
+class Hung(Exception):  # noqa: N818 - what it says of a scenario
+    """A scenario does not come to an end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came of one mutant.
+
+    Attributes:
+        mutant: its name.
+        killers: the scenarios that failed, in the order in which they were run.
+        reason: what the first of them said.
+        tried: how many were run until then; of a survivor, in all.
+        seconds: how long that took.
+        ran: the scenarios that were run.
+    """
+
+    mutant: str
+    killers: tuple[str, ...]
+    reason: str
+    tried: int
+    seconds: float
+    ran: tuple[str, ...]
+
+    @property
+    def killed(self) -> bool:
+        """Whether any scenario failed."""
+        return bool(self.killers)
+
+
+@functools.cache
+def profile_of(target: str) -> Profile:
+    """Return one of our profiles in virtual time."""
+    profile: Profile = getattr(importlib.import_module(f"taskq_conformance.targets.{target}"), target)
+    return profile
+
+
+def in_order(mutant: Mutant, scenarios: Iterable[Scenario]) -> list[Scenario]:
+    """Return scenarios with those first that are likely to kill a mutant."""
+    group = GUARANTEES[mutant.guarantee].group
+    return sorted(
+        scenarios, key=lambda each: (each.guarantee != mutant.guarantee, GUARANTEES[each.guarantee].group != group)
+    )
+
+
+def sound(target: str, names: Sequence[str]) -> dict[str, str]:
+    """Run scenarios without any mutant; return the reasons of those that do not pass, by name."""
+    profile = profile_of(target)
+    found = {}
+    for scenario in all_scenarios():
+        if scenario.name in names and why_not(profile, scenario) is None:
+            failed, reason = _fails(profile, scenario)
+            if failed:
+                found[scenario.name] = reason
+    return found
+
+
+def hunt(mutant: Mutant, *, without: Iterable[str] = (), beyond: Iterable[str] = ()) -> Verdict:
+    """Run the suite against a mutant until one scenario kills it.
+
+    Args:
+        mutant: the mutant.
+        without: names of scenarios that mean nothing here.
+        beyond: names of those that are run all the same when it is dead already, to see whether they would have killed it.
+    """
+    profile, left_out, more = profile_of(mutant.target), set(without), set(beyond)
+    chosen = [each for each in in_order(mutant, all_scenarios()) if each.name not in left_out and why_not(profile, each) is None]
+    killers: list[str] = []
+    ran: list[str] = []
+    reason, tried, seconds, began = "", 0, 0.0, time.perf_counter()
+    for scenario in chosen:
+        if killers and scenario.name not in more:
+            continue
+        with mutant.alive():
+            failed, told = _fails(profile, scenario)
+        ran.append(scenario.name)
+        if failed and not killers:
+            reason, tried, seconds = told, len(ran), time.perf_counter() - began
+        if failed:
+            killers.append(scenario.name)
+    if not killers:
+        tried, seconds = len(ran), time.perf_counter() - began
+    return Verdict(
+        mutant=mutant.name, killers=tuple(killers), reason=reason, tried=tried, seconds=seconds, ran=tuple(ran)
+    )
+
+
+def _fails(profile: Profile, scenario: Scenario) -> tuple[bool, str]:
+    """Run a scenario; return whether it failed, and what it said."""
+    try:
+        with _silence(), _watched():
+            result = run_virtual(profile, scenario)
+    except Exception as error:  # noqa: BLE001 - a bug may break anything
+        return True, f"{type(error).__name__}: {error}"
+    return result.status == "failed", result.reason
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the warnings to oneself that bugs bring about by the thousand."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    """End what hangs; in the main thread alone, for only there a signal is heard."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def hung(*_: Any) -> None:
+        raise Hung("the scenario comes to an end: it hangs")
+
+    before = [(number, signal.signal(number, hung)) for number in (signal.SIGPROF, signal.SIGALRM)]
+    signal.setitimer(signal.ITIMER_PROF, _SPIN, 1.0)
+    signal.setitimer(signal.ITIMER_REAL, _WAIT, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before:
+            signal.signal(number, handler)

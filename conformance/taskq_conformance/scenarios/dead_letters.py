@@ -1,0 +1,101 @@
+"""Messages that were given up: kept intact, looked at, put back, dropped."""
+
+from __future__ import annotations
+
+from taskq.backends.base import DeadLetter, Size
+from taskq.wire import envelope
+from taskq_conformance.bench import Bench
+from taskq_conformance.check import holds, same
+from taskq_conformance.place import Place
+from taskq_conformance.scenario import scenario
+from taskq_conformance.scenarios.backoff import failing
+
+
+async def _buried(bench: Bench, count: int) -> tuple[Place, list[DeadLetter]]:
+    """Let so many messages fail for good."""
+    place = bench.place(failing, task={"max_attempts": 1})
+    await place.add_many(count)
+    async with place.consuming():
+        await bench.until_done(place, dead=count)
+    return place, await place.letters()
+
+
+@scenario("G21", needs=("dead_letters",))
+async def what_failed_for_good_is_kept(bench: Bench) -> None:
+    """A dead letter has the arguments of its message and a reason that names the error."""
+    place, (letter,) = await _buried(bench, 1)
+    message = envelope.decode(letter.body)
+    same((message.task, message.args), ("work", (0,)), "the message in the dead letter")
+    holds("ValueError" in letter.reason and "as the suite wants it" in letter.reason, f"the reason: {letter.reason}")
+    same(message.id, place.runs[0].message.id, "the id in the dead letter")
+
+
+@scenario("G21", needs=("dead_letters",))
+async def a_body_is_kept_byte_for_byte(bench: Bench) -> None:
+    """A body that is put aside by hand is found as it was, with the reason that was given."""
+    place = bench.place()
+    outgoing = place.outgoing("kept", b"\x00\xff\x80")
+    await place.backend.send([outgoing])
+    (reservation,) = await place.take()
+    reason = 'because: ünïcode, and a "quote"'
+    await place.backend.dead_letter(reservation, reason)
+    await bench.until_done(place, dead=1)
+    (letter,) = await place.letters()
+    same((letter.body, letter.reason), (outgoing.body, reason), "the dead letter")
+    await place.nothing_comes("a dead letter is not ready", 3)
+
+
+@scenario("G21", needs=("dead_letters",))
+async def each_of_many_is_kept(bench: Bench) -> None:
+    """Of twelve messages that fail all are found, and as many as are asked for."""
+    place, letters = await _buried(bench, 12)
+    same(sorted(envelope.decode(letter.body).args[0] for letter in letters), list(range(12)), "the dead letters")
+    same(len(await place.letters(5)), 5, "how many come where five are asked for")
+    same(len({letter.id for letter in letters}), 12, "how many ids they have")
+
+
+@scenario("G22", needs=("dead_letters",))
+async def what_is_put_back_runs_as_if_it_were_new(bench: Bench) -> None:
+    """A dead letter that is put back starts again at its first attempt, with the same arguments."""
+    place = bench.place(failing, task={"max_attempts": 2})
+    await place.add("again")
+    async with place.consuming():
+        await bench.until_done(place, dead=1)
+        same(await place.put_back(await place.letters()), 1, "how many were put back")
+        await bench.until_runs(place, 4)
+        await bench.until_done(place, dead=1)
+    same([(ran.args, ran.attempt) for ran in place.runs], [(("again",), 1), (("again",), 2)] * 2, "the runs")
+
+
+@scenario("G22", needs=("dead_letters",))
+async def what_is_put_back_is_no_dead_letter(bench: Bench) -> None:
+    """What is put back is ready and not among the dead; a second time it is not there to be put back."""
+    place, letters = await _buried(bench, 3)
+    same(await place.put_back(letters[:2]), 2, "how many were put back")
+    await bench.until_size(place, Size(ready=2, dead=1))
+    same(await place.put_back(letters[:2]), 0, "how many were put back the second time")
+    same([letter.id for letter in await place.letters()], [letters[2].id], "the dead letters that are left")
+
+
+@scenario("G22", needs=("dead_letters",))
+async def what_is_discarded_is_gone(bench: Bench) -> None:
+    """A discarded letter is found no more, and the others are."""
+    place, letters = await _buried(bench, 3)
+    same(await place.drop(letters[:1]), 1, "how many were dropped")
+    await bench.until_done(place, dead=2)
+    same(await place.drop(letters[:1]), 0, "how many were dropped the second time")
+    same({letter.id for letter in await place.letters()}, {letter.id for letter in letters[1:]}, "what is left")
+
+
+@scenario("G21", needs=("dead_letters",))
+async def dead_letters_are_seen_by_other_processes(bench: Bench) -> None:
+    """Another process finds the dead letters of the queue, and puts them back."""
+    place, letters = await _buried(bench, 2)
+    other = bench.place(on=bench.process("other"), like=place)
+    found = await other.letters()
+    same({letter.id for letter in found}, {letter.id for letter in letters}, "what the other process sees")
+    same(await other.put_back(found), 2, "how many it puts back")
+    async with other.consuming():
+        await bench.until_runs(place, 4)
+        await bench.until_done(other)
+    same({ran.process for ran in place.runs[2:]}, {"other"}, "where they ran then")

@@ -1,0 +1,95 @@
+"""Reservations that are prolonged, by hand and while a handler runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from taskq_conformance.bench import Bench
+from taskq_conformance.check import between, holds, same
+from taskq_conformance.place import Ran
+from taskq_conformance.scenario import scenario
+
+
+@scenario("G36", needs=("extension",))
+async def an_extended_reservation_lasts(bench: Bench) -> None:
+    """What is extended every few ticks stays owned for three times its timeout, and ends after the last one."""
+    timeout = bench.seconds(8)
+    place = bench.place(reservation_timeout=timeout)
+    await place.add("x")
+    (reservation,) = await place.take()
+    for _ in range(5):
+        await bench.sleep(4)
+        began = bench.now()
+        reservation = await place.backend.extend(reservation, timeout)
+        ended = bench.now()
+        await place.nothing_comes("an extended reservation goes on")
+    await place.take()
+    between(bench.now(), began + timeout, ended + timeout + bench.late_expiry(timeout), "when it could be reserved again")
+
+
+@scenario("G36", needs=("extension",))
+async def an_extension_says_until_when(bench: Bench) -> None:
+    """The reservation that an extension returns ends later than the one before, and can be settled."""
+    place = bench.place(reservation_timeout=bench.seconds(10))
+    await place.add("x")
+    (first,) = await place.take()
+    await bench.sleep(4)
+    second = await place.backend.extend(first, bench.seconds(10))
+    holds(second.expires_at >= first.expires_at + bench.seconds(3), "an extension ends later")
+    same(list(await place.backend.ack([second])), [True], "the acknowledgement of what was extended")
+    await bench.until_done(place)
+
+
+@scenario("G36", needs=("extension",))
+async def a_long_job_runs_once(bench: Bench) -> None:
+    """A handler that takes ten times the reservation runs once, though another consumer waits for work."""
+    timeout = bench.seconds(6)
+
+    async def behave(_: Ran) -> None:
+        await asyncio.sleep(10 * timeout)
+
+    one = bench.place(behave, on=bench.process("one"), reservation_timeout=timeout)
+    two = bench.place(behave, on=bench.process("two"), like=one, reservation_timeout=timeout)
+    await one.add("x")
+    async with one.consuming(), two.consuming():
+        await bench.until(lambda: one.runs and one.runs[0].ended is not None, "the job ends")
+        await bench.until_done(one)
+        await bench.quiet(one, 8, "a long job is done when it is done")
+    same(len(one.runs), 1, "how often it ran")
+
+
+@scenario("G36", needs=("extension",))
+async def a_context_extends_by_hand(bench: Bench) -> None:
+    """A handler extends its own reservation."""
+    done = []
+
+    async def behave(ran: Ran) -> None:
+        assert ran.context is not None
+        await ran.context.extend_async()
+        done.append(ran.context.cancelled)
+
+    place = bench.place(behave)
+    await place.add("x")
+    async with place.consuming():
+        await bench.until_done(place)
+    same(done, [False], "whether the run was cancelled")
+
+
+@scenario("G36", needs=("extension",))
+async def what_waits_in_the_buffer_is_kept(bench: Bench) -> None:
+    """Messages that a busy consumer has reserved and not begun are extended too: each runs once."""
+    timeout = bench.seconds(6)
+
+    async def behave(_: Ran) -> None:
+        await asyncio.sleep(bench.seconds(4))
+
+    place = bench.place(behave, on=bench.process("one"), reservation_timeout=timeout, max_workers=1, buffer_size=8)
+    other = bench.place(behave, on=bench.process("two"), like=place, reservation_timeout=timeout, max_workers=1, buffer_size=8)
+    await place.add_many(6)
+    async with place.consuming():
+        await bench.until_runs(place, 1)
+        async with other.consuming():
+            await bench.until_runs(place, 6)
+            await bench.until_done(place)
+    same(sorted(place.numbers()), list(range(6)), "the runs")
+    same(set(place.attempts), {1}, "the attempts")
