@@ -22,6 +22,7 @@ import taskq
 from taskq.backends.base import BlockingSender, Chores, DeadLetters, Outgoing, Size
 from taskq.backends.sqs import in_group
 from taskq.backends.sqs.polls import Polls
+from taskq.cli import main
 from taskq.errors import DuplicateMessageError, MessageTooLarge, ReservationLost
 from taskq.options import QueueOptions
 from taskq.wire import args as wire_args
@@ -651,3 +652,12 @@ def test_names_are_taken_in_the_store(client, name, make):
     with pytest.raises(DuplicateMessageError):
         queue.enqueue(queue.message("t").named("n")).raise_if_duplicate()
     app.close()
+
+
+def test_the_demo_runs(server, make, capsys):
+    """Every feature of the queue over real files, on this backend, with nothing left."""
+    for name in ("words", "mail"):
+        make(name)
+    assert main(["demo", "--backend", server.url, "--limit", "12", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["files"], report["left"], report["fallbacks"], report["duplicates"]) == (12, 0, 2, 12)
