@@ -180,7 +180,7 @@ class Place:
         """Return an encoded message, as a queue would send it."""
         identifier = self.process.clock.new_id()
         message = taskq.Message(task=task, args_bytes=wire_args.encode(args), id=identifier)
-        return Outgoing(identifier, envelope.encode(message), delay, claim)
+        return Outgoing(identifier, envelope.encode(message, compress_from=None), delay, claim)
 
     async def send_body(self, body: bytes) -> None:
         """Send a body of any kind, as a foreign program may."""

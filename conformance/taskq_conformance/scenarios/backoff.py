@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from taskq_conformance.bench import Bench
 from taskq_conformance.check import between, same
 from taskq_conformance.place import Place, Ran, gaps
@@ -26,7 +28,7 @@ async def _nothing_runs(place: Place) -> bool:
     return all(ran.ended is not None for ran in place.runs)
 
 
-def _held(bench: Bench, waits: list[float], law: list[float]) -> None:
+def _held(bench: Bench, waits: list[float], law: Sequence[float]) -> None:
     same(len(waits), len(law), "how many waits there were")
     for number, (wait, least) in enumerate(zip(waits, law, strict=True), start=1):
         between(wait, bench.seconds(least), bench.seconds(least) + 2 * bench.late, f"the wait after attempt {number}")

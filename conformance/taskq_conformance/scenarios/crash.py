@@ -7,14 +7,14 @@ import asyncio
 from taskq.backends.base import Outgoing, Size
 from taskq_conformance.bench import Bench
 from taskq_conformance.check import between, holds, same
-from taskq_conformance.place import Place, Ran
+from taskq_conformance.place import Behaviour, Place, Ran
 from taskq_conformance.scenario import scenario
 
 
-def _two(bench: Bench, timeout: float, behave: object = None) -> tuple[Place, Place]:
+def _two(bench: Bench, timeout: float, behave: Behaviour | None = None) -> tuple[Place, Place]:
     """Return the place of a process that can be killed, and of one that lives."""
-    victim = bench.place(behave, on=bench.process("victim", gated=True), reservation_timeout=timeout)  # type: ignore[arg-type]
-    heir = bench.place(behave, on=bench.process("heir"), like=victim, reservation_timeout=timeout)  # type: ignore[arg-type]
+    victim = bench.place(behave, on=bench.process("victim", gated=True), reservation_timeout=timeout)
+    heir = bench.place(behave, on=bench.process("heir"), like=victim, reservation_timeout=timeout)
     return victim, heir
 
 

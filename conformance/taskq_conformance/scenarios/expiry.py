@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskq.backends.base import Size
+from taskq.message import Reservation
 from taskq_conformance.bench import Bench
 from taskq_conformance.check import between, holds, same
 from taskq_conformance.scenario import scenario
@@ -85,7 +86,7 @@ async def a_reserve_brings_no_more_than_asked(bench: Bench) -> None:
     """Of ten messages a reserve of three brings three at most; all come in the end."""
     place = bench.place()
     await place.add_many(10)
-    taken = []
+    taken: list[Reservation] = []
     while len(taken) < 10:
         got = await place.backend.reserve(3, 0.0)
         between(len(got), 0, 3, "how many came where three were asked for")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskq_conformance.bench import Bench
 from taskq_conformance.check import holds, same
-from taskq_conformance.place import Place, Ran
+from taskq_conformance.place import Behaviour, Place, Ran
 from taskq_conformance.scenario import scenario
 from taskq_conformance.scenarios.backoff import failing
 
@@ -13,8 +13,8 @@ def _fine(ran: Ran) -> None:
     """Do nothing."""
 
 
-def _once(bench: Bench, fallback: object = _fine, **task: int) -> Place:
-    return bench.place(failing, task={"max_attempts": 2, **task}, fallback=fallback)  # type: ignore[arg-type]
+def _once(bench: Bench, fallback: Behaviour = _fine, **task: int) -> Place:
+    return bench.place(failing, task={"max_attempts": 2, **task}, fallback=fallback)
 
 
 @scenario("G20")

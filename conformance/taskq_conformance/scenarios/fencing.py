@@ -145,7 +145,7 @@ async def answers_are_given_one_by_one(bench: Bench) -> None:
 async def a_run_that_was_lost_does_not_count(bench: Bench) -> None:
     """A consumer whose reservation ended while it was cut off settles nothing: the other's run counts, and only once."""
     timeout = bench.seconds(6)
-    ended = []
+    ended: list[str] = []
 
     async def behave(ran: Ran) -> None:
         if ran.process == "cut":

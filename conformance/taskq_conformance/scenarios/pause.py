@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from taskq.hooks.base import Hook
 from taskq.hooks.events import Paused
 from taskq_conformance.bench import Bench
@@ -16,7 +18,7 @@ def _fails_if_bad(ran: Ran) -> None:
         failing(ran)
 
 
-def _pausing(bench: Bench, **options: object) -> Place:
+def _pausing(bench: Bench, **options: Any) -> Place:
     """Return a queue that pauses after three failures for ten ticks, with one worker."""
     task = {"max_attempts": 50, "min_backoff": 0.0, "max_backoff": 0.0}
     pause = {"pause_threshold": 3, "pause_period": bench.seconds(10), "max_workers": 1, "max_fetchers": 1}

@@ -1,0 +1,68 @@
+"""Giving back by hand: the adapter's own part of retries."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskq_conformance.bench import Bench
+from taskq_conformance.check import between, same
+from taskq_conformance.scenario import scenario
+
+
+@scenario("G38")
+async def what_is_given_back_comes_again(bench: Bench) -> None:
+    """Released without a delay it is ready at once, with the same body."""
+    place = bench.place()
+    await place.add("x")
+    (first,) = await place.take()
+    began = bench.now()
+    await place.backend.release(first, 0.0)
+    (second,) = await place.take()
+    same(second.body, first.body, "the body")
+    between(bench.now() - began, 0.0, bench.late + bench.tick if bench.virtual else bench.patience, "how long it took")
+    await place.nothing_comes("there is one of it", 2)
+
+
+@scenario("G12")
+async def what_is_given_back_with_a_delay_is_not_early(bench: Bench) -> None:
+    """Released with a delay it cannot be reserved before, and can in time."""
+    place = bench.place()
+    await place.add("x")
+    (first,) = await place.take()
+    began = bench.now()
+    await place.backend.release(first, bench.seconds(5))
+    ended = bench.now()
+    while bench.now() < began + bench.seconds(4):
+        await place.nothing_comes("before its delay is over")
+        await bench.sleep(0.5)
+    await place.take()
+    between(bench.now(), began + bench.seconds(5), ended + bench.seconds(5.5) + bench.late, "when it came")
+
+
+@scenario("G2")
+async def a_changed_body_takes_the_place_of_the_old(bench: Bench) -> None:
+    """Released with another body it comes with that one, and the old one is gone."""
+    place = bench.place()
+    await place.add("old")
+    (first,) = await place.take()
+    body = place.outgoing("new").body
+    await place.backend.release(msgspec.structs.replace(first, body=body), 0.0)
+    (second,) = await place.take()
+    same(second.body, body, "the body")
+    await place.nothing_comes("there is one of it", 2)
+    same(list(await place.backend.ack([second])), [True], "the acknowledgement")
+    await bench.until_done(place)
+
+
+@scenario("G40", needs=("poison",))
+async def a_changed_body_starts_a_new_count(bench: Bench) -> None:
+    """A retry is an outcome: the deliveries before it are not counted on."""
+    place = bench.place(reservation_timeout=bench.seconds(5))
+    await place.add("x")
+    await place.take()
+    (second,) = await place.take()
+    same(second.deliveries, 2, "the deliveries after one without an outcome")
+    body = place.outgoing("next").body
+    await place.backend.release(msgspec.structs.replace(second, body=body), 0.0)
+    (third,) = await place.take()
+    same(third.deliveries, 1, "the deliveries after a retry")
