@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import Counter
 
+import msgspec
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sqs.models import sqs_backends
@@ -28,6 +29,9 @@ pytestmark = pytest.mark.slow
 _numbers = itertools.count(1)
 SAMPLES = 24
 """Bytes at which a request, or its answer, is cut."""
+
+STRIDE = 150
+"""Bytes between two places where a settlement is cut."""
 
 LONG = 60.0
 """Seconds for which an answer is waited for that will come, however busy the machine is."""
@@ -246,6 +250,51 @@ def test_an_acknowledgement_without_an_answer_is_repeated(proxy, moody, client, 
 
     assert run(scenario()) == ([True], Size())
     app.close()
+
+
+SETTLEMENTS = {
+    "ack": (lambda queue, held, changed: queue.ack([held]), {Size()}),
+    "give back": (lambda queue, held, changed: queue.release(held, 0.0), {Size(ready=1)}),
+    "retry": (lambda queue, held, changed: queue.release(changed, 0.0), {Size(ready=1), Size(ready=2)}),
+    "extend": (lambda queue, held, changed: queue.extend(held, 60.0), {Size(reserved=1)}),
+    "bury": (lambda queue, held, changed: queue.dead_letter(held, "why"), {Size(dead=1), Size(dead=2)}),
+}
+"""What is done about a message, and what there may be afterwards: a copy too many only where the answer to one was lost."""
+
+
+@pytest.mark.parametrize("to", ["server", "client"])
+@pytest.mark.parametrize("what", SETTLEMENTS)
+def test_whatever_becomes_of_a_settlement_it_can_be_repeated(proxy, broken, name, what, to):
+    """Cut at one byte after another and asked again, as the runtime does, it is done: nothing is lost, nobody is told "lost"."""
+    settle, allowed = SETTLEMENTS[what]
+    app = taskq.App("sqs://?long_poll=no", client=broken)
+    seen = []
+
+    async def once(point):
+        backend = app.broker.queue(f"{name}-{point}", QueueOptions())
+        await backend.send([Outgoing(b"", b"body body")])
+        (held,) = await backend.reserve(1, 0)
+        changed = msgspec.structs.replace(held, body=b"changed body")
+        fault, lost = proxy.cut_after(point, to=to), False
+        try:
+            answer = await settle(backend, held, changed)
+        except BackendUnavailable:
+            lost = True
+            proxy.heal()
+            answer = await settle(backend, held, changed)
+        assert answer in (None, [True]) or answer.id == held.id
+        proxy.heal()
+        return fault.fired > 0, lost, await backend.size()
+
+    point, hit = 0, True
+    while hit:
+        hit, lost, size = run(once(point))
+        seen.append(size)
+        assert size in allowed
+        assert lost or size.ready + size.dead <= 1
+        point += STRIDE
+    app.close()
+    assert len(seen) > 3
 
 
 # -- processes

@@ -292,6 +292,45 @@ def test_an_unknown_task_waits_and_is_kept(world):
     assert "no consumer knew its task in 3 attempts" in letter.reason
 
 
+def test_a_stop_asks_for_nothing_more(world):
+    """After it no message is taken; what runs is finished, what waits for a worker is given back, and nothing is lost (22)."""
+    noting = Noting(world.client)
+    app = world.app(client=noting)
+    queue = app.queue("q", max_workers=2, reserve_wait=10.0)
+    work, seen = register(world, queue)
+    world.run(queue.enqueue_many_async([work.message(5.0) for _ in range(30)]))
+    consumer = app.consumer(queue)
+    world.run(consumer.start())
+    world.loop.advance(2.0)
+    noting.operations.clear()
+    world.run(consumer.stop(6.0))
+    assert "receive_message" not in noting.operations
+    world.loop.advance(0.01)  # moto shows again what was given back in this very moment
+    size = world.run(queue.size())
+    assert (size.reserved, size.ready + consumer.stats().processed) == (0, 30)
+    other = world.app("other")
+    theirs = other.queue("q")
+    _, later = register(world, theirs)
+    world.run(other.consumer(theirs).process_all())
+    assert len(later) == size.ready
+    assert 0 < len(seen) < 10
+
+
+class Noting:
+    """A client whose calls are noted."""
+
+    def __init__(self, client):
+        self.meta, self._client = client.meta, client
+        self.operations = []
+
+    def __getattr__(self, operation):
+        def call(**parameters):
+            self.operations.append(operation)
+            return getattr(self._client, operation)(**parameters)
+
+        return call
+
+
 # -- what is no message
 
 
@@ -493,6 +532,19 @@ def test_a_store_that_fails_says_so_and_nothing_is_sent(world):
     with pytest.raises(BackendUnavailable, match="the store is down"):
         world.run(queue.enqueue_async(queue.message("t").named("n")))
     assert world.run(queue.size()) == Size()
+
+
+def test_a_name_stays_taken_for_its_delay_and_beyond(world):
+    """As long as its message may wait, though names are kept for a minute here; then it can be used again (26)."""
+    app = taskq.App("sqs://?long_poll=no", client=world.client, clock=VirtualClock(world.loop), store="memory://")
+    queue = app.queue("q", dedup_window=60.0)
+    named = queue.message("t").named("n").delayed(3600.0)
+    answers = [world.run(queue.enqueue_async(named)).duplicate]
+    for seconds in (3599.0, 2.0):
+        world.loop.advance(seconds)
+        answers.append(world.run(queue.enqueue_async(named)).duplicate)
+    assert answers == [False, True, False]
+    assert world.run(queue.size()).delayed == 1
 
 
 def test_a_send_that_fails_frees_its_name(world, client):

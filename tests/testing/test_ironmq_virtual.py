@@ -5,12 +5,16 @@ import collections
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from testing.ironmq_world import STORM, World
 
 import taskq
 from taskq.backends.base import Size
+from taskq.backends.ironmq.link import Call
+from taskq.backends.ironmq.text import bytes_of
 from taskq.errors import BackendError, BackendUnavailable
-from taskq.wire import ascii85
+from taskq.wire import args, ascii85, envelope
 
 HOUR = 3600.0
 
@@ -156,6 +160,52 @@ def test_a_body_that_cannot_be_read_stops_nobody():
     world = World()
     assert world.run(scenario()) == b"garbage ~"
     assert sorted(number for _, _, number in runs) == [*range(1000)]
+
+
+@pytest.fixture(scope="module")
+def mutants():
+    """A process that consumes what a test puts into the service."""
+    world, done = World(), []
+
+    def define(queue, process):
+        queue.task(done.append, name="t")
+
+    yield world, world.process("one", define, unknown_delay=5), done
+    world.loop.close()
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_mutated_bodies_crash_nothing_and_are_kept(mutants, data):
+    """Whatever the text or the bytes of a message become: it runs, or waits for its task, or is put aside as it came."""
+    world, process, done = mutants
+    body = envelope.encode(taskq.Message(task="t", args_bytes=args.encode(("x",)), id=b"i" * 16, attempt=3))
+    if data.draw(st.booleans()):
+        text = ascii85.encode(mutated(data, body)) or "_"
+    else:
+        text = mutated(data, ascii85.encode(body).encode()).decode(errors="replace") or "_"
+
+    async def scenario():
+        content = {"messages": [{"body": text}]}
+        await process.app.broker._links.do(Call("POST", "/queues/q/messages", content))
+        await process.app.consumer("q").process_all()
+        letters = await process.queue.dead_letters(9)
+        await process.queue.discard(letters)
+        waiting = world.texts("q")
+        await process.queue.purge()
+        return letters, waiting
+
+    done.clear()
+    letters, waiting = world.loop.run_until_complete(scenario())
+    assert len(done) + len(letters) + len(waiting) == 1
+    assert all(state == "delayed" for _, state in waiting)
+    assert all(letter.body == bytes_of(text) for letter in letters)
+
+
+def mutated(data, body):
+    index = data.draw(st.integers(0, len(body) - 1))
+    return body[:index] + data.draw(st.binary(min_size=0, max_size=3)) + body[index + data.draw(st.integers(0, 2)) :]
 
 
 def test_an_unknown_task_waits_for_its_deploy():
