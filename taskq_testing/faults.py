@@ -147,7 +147,9 @@ class Faults:
         self.fired: Counter[str] = Counter()
         self.quiet = False
         self._visits: dict[tuple[str, str], int] = {}
-        self._open = {place for place, (_, names) in places.items() if self.on.intersection(names)}
+        # What is not allowed is not drawn: else a run that is asked for one fault would have it a few times less often.
+        self._allowed = {place: tuple(name for name in names if name in allowed) for place, (_, names) in places.items()}
+        self._open = {place for place, names in self._allowed.items() if self.on.intersection(names)}
 
     def at(self, place: str, key: str) -> Fault | None:
         """Return the fault that happens at a place now, or None.
@@ -158,7 +160,7 @@ class Faults:
         """
         if place not in self._open or self.quiet:
             return None
-        likely, names = self._places[place]
+        likely, names = self._places[place][0], self._allowed[place]
         # All draws of one visit share a key, so that leaving one visit out of a tape moves nothing of the next.
         visits = self._visits[place, key] = self._visits.get((place, key), 0) + 1
         key = f"{key} @{visits}" if visits > 1 else key

@@ -36,6 +36,7 @@ class Handle(asyncio.Handle):
 
     __slots__ = ("domain",)
 
+    domain: Any
     _callback: Callable[..., object]
     _args: tuple[Any, ...]
     _context: Context

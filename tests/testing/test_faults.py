@@ -76,3 +76,16 @@ def test_after_the_healing_nothing_happens():
     faults = Faults(Tape(1, Uniform()), FAULTS, [1.0])
     faults.quiet = True
     assert all(faults.at(place, "k") is None for place in PLACES for _ in range(200))
+
+
+def test_a_fault_that_is_asked_for_alone_comes_as_often_as_its_place_has_faults():
+    """A run that may only suspend workers does so three times as often as one that may crash them and slow them down too."""
+    places = {"handler": (0.15, ("slow_handler", "suspend", "crash"))}
+
+    def share(allowed):
+        runs = [Faults(Tape(seed, Uniform()), allowed, [1.0], places) for seed in range(400)]
+        return sum(faults.at("handler", "k") is not None for faults in runs if "suspend" in faults.on) / 400
+
+    assert share({"suspend"}) == pytest.approx(0.6 * 0.15, abs=0.03)
+    names = [faults.at("handler", "k") for faults in (Faults(Tape(seed, Uniform()), {"suspend"}, [1.0]) for seed in range(99))]
+    assert {fault.name for fault in names if fault is not None} == {"suspend"}
