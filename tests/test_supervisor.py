@@ -635,7 +635,7 @@ def test_metrics_are_served(project, options):
     done = f'taskq_processed_total{{outcome="Ack",{labels}}}'
     facts = wait_until(lambda: scrape(program).get(done) == 9 and scrape(program))
     assert facts[f"taskq_run_seconds_count{{{labels}}}"] == 9
-    assert facts[f'taskq_in_flight{{queue="{project.queue}"}}'] == 1
+    wait_until(lambda: scrape(program)[f'taskq_in_flight{{queue="{project.queue}"}}'] == 1)
     project.write("go", "")
     wait_until(lambda: scrape(program)[f'taskq_in_flight{{queue="{project.queue}"}}'] == 0)
     program.terminate()
