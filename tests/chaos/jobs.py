@@ -80,7 +80,7 @@ def build(url, *, clock=None, **options):
 
     @queue.task(name="killer")
     def killer() -> None:
-        pause(0.2)  # in which others settle what they have finished
+        pause(1.0)  # in which others settle what they have finished
         os.kill(os.getpid(), signal.SIGKILL)
         pause(60.0)
 

@@ -132,7 +132,7 @@ def cut_under_load(place):
         history, gaps = network.cuts(fleet, jobs=jobs, cuts=count, seed=place.seed, tell=place.tell)
         total.add(history)
     gaps.sort()
-    found = f"{total}; working again after {gaps[len(gaps) // 2]:.2f} s (median), {gaps[-1]:.2f} s (most)"
+    found = f"{total}; messages came again after {gaps[len(gaps) // 2]:.2f} s (median), {gaps[-1]:.2f} s (most)"
     yield f"{count} cuts of all connections over {jobs} messages", found, total.wrong
 
 

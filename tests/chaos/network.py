@@ -17,7 +17,7 @@ def cuts(fleet, *, jobs, cuts, seed=0, tell=None):
     """Cut all connections of a producer and a consumer at random moments while they send and work (row 6).
 
     Returns:
-        the history, and for each cut the seconds until the next message ran.
+        the history, and for each cut the seconds until messages came again; those that were here already ran meanwhile.
     """
     draw, journals, gaps = random.Random(seed), fleet.journals, []
     with Proxy(fleet.server.url) as proxy, Serving(fleet.build("consumer", proxy.url)[0]):
@@ -44,11 +44,11 @@ def send(fleet, queue, jobs):
 
 
 def _cut(fleet, proxy):
-    """Cut everything; return the seconds until the next message ran."""
+    """Cut everything; return the seconds until messages came again."""
     seen = len(fleet.journals.read())
     proxy.cut()
     began = time.monotonic()
-    fleet.journals.wait(lambda: fleet.journals.of("start", since=seen) or fleet.left == 0)
+    fleet.journals.wait(lambda: fleet.journals.of("reserved", since=seen) or fleet.left == 0)
     return time.monotonic() - began
 
 

@@ -128,9 +128,9 @@ def forgets(fleet, how):
         journals.wait_for("acked", times=40)
         gate.touch()
         journals.wait_for("end", task="", times=41)
-        before = _commands(fleet)
+        before, began = _commands(fleet), time.monotonic()
         pause(1.0)
-        spent = _commands(fleet) - before
+        spent = round((_commands(fleet) - before) / (time.monotonic() - began))
     return fleet.history(), spent
 
 

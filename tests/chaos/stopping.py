@@ -33,6 +33,18 @@ def on_a_signal(fleet, *, jobs):
     return fleet.history(), took
 
 
+def taken_back(history, process):
+    """Return the messages that a process gave back when it stopped, and took again."""
+    given = set()
+    back = []
+    for event in history:
+        if event.process == process and event.kind == "released":
+            given.add(event.message)
+        elif event.process == process and event.kind == "reserved" and event.message in given:
+            back.append(event.message)
+    return back
+
+
 def claims_after_the_stop(history, process):
     """Return the seconds from the moment a process began to stop to each message that it got afterwards."""
     (stopping,) = (event.t for event in history.of("consumer") if event.process == process and event.outcome == "stopping")

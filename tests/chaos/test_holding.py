@@ -10,15 +10,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("names", [("work", "thread"), ("block",), ("spin",)], ids="-".join)
-def test_a_job_ten_times_as_long_as_its_reservation_runs_once(fleet, names):
+def test_a_job_that_outlasts_its_reservation_runs_once(fleet, names):
     """It is extended all the time, in a thread too, and behind a handler that blocks the loop, waiting or computing."""
-    history = holding.long(fleet(reservation_timeout=0.3), names=names, times=10)
+    history = holding.long(fleet(reservation_timeout=1.5), names=names, times=3)
     assert verdict(history, 1, 7, 10, 11) == []
     found = figures(history)
     assert found.lost == 0
     assert found.runs == len(names) or found.stalls, "it ran more than once although the machine kept up"
     extensions = [event for event in history.of("extended") if event.process == "worker-1"]
-    assert len(extensions) >= 10 * len(names)
+    assert len(extensions) >= 3 * len(names)
 
 
 @pytest.mark.parametrize("name", ["gated", "flaky", "doomed"])

@@ -16,7 +16,6 @@ def test_cuts_under_load_lose_nothing(fleet):
     found = figures(history)
     assert (found.accepted, found.lost, found.twice, found.unsure, found.again) == (3000, 0, 0, 0, 0)
     assert len(gaps) == 6
-    assert max(gaps) < 5.0 or found.stalls
 
 
 def test_connections_that_died_in_silence_are_replaced(fleet):
@@ -24,7 +23,6 @@ def test_connections_that_died_in_silence_are_replaced(fleet):
     history, found, ran = network.half_open(fleet(), times=2)
     assert verdict(history, 1, 7) == []
     assert (len(found), len(ran)) == (2, 2)
-    assert max(found) < 2.0 or figures(history).stalls
 
 
 def test_large_messages_come_over_a_slow_network(fleet):

@@ -18,15 +18,17 @@ class SkewedClock(SystemClock):
 
 
 def old_backlog(fleet, *, jobs, seconds, age):
-    """Have two consumers work through messages that were added so many seconds ago (row 15)."""
+    """Have two consumers work through messages that were added so many seconds ago by their ids (row 15)."""
     work = fleet.task("work")
     then = int((time.time() - age) * 1000)
-    for number in range(jobs):
-        message, outgoing = fleet.queue._prepare(work.message(number, seconds))
-        for kind in ("add", "accepted"):
-            fleet.journal.write(kind, queue="chaos", message=message.id_text, task="work", op=number + 1, delay=0.0)
-        fleet.server.cli("XADD", STREAM, f"{then}-{number}", "body", outgoing.body)
     with Serving(fleet.build("first")[0]), Serving(fleet.build("second")[0]):
+        fleet.journals.wait_for("consumer", process="first", outcome="running")
+        fleet.journals.wait_for("consumer", process="second", outcome="running")  # so that neither has done all before
+        for number in range(jobs):
+            message, outgoing = fleet.queue._prepare(work.message(number, seconds))
+            for kind in ("add", "accepted"):
+                fleet.journal.write(kind, queue="chaos", message=message.id_text, task="work", op=number + 1, delay=0.0)
+            fleet.server.cli("XADD", STREAM, f"{then}-{number}", "body", outgoing.body)
         fleet.drain()
     return fleet.history()
 
