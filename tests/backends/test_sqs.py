@@ -419,25 +419,26 @@ def test_a_purge_spares_what_is_reserved(queue, caplog):
 
 def test_a_message_that_comes_to_nobody_is_given_back(make):
     """A reserve that is cancelled while it waits leaves a poll behind; what that brings is there for others at once."""
-    leaving, other = make(), make()
+    leaving, other = make(reservation_timeout=600.0), make()
 
     async def scenario():
         await leaving.size()
         await leaving.reserve(1, 0)
-        waiting = asyncio.create_task(leaving.reserve(1, 5.0))
+        waiting = asyncio.create_task(leaving.reserve(1, 20.0))
         await until_soon(lambda: leaving._service._pools.get(64))
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         await other.send(messages(b"aaaa"))
+        await leaving._service.aclose()  # its poll is over
         (taken,) = await other.reserve(1, 60.0)
-        return taken.body
+        return taken.body, taken.deliveries
 
-    assert run(scenario()) == b"aaaa"
+    assert run(scenario()) == (b"aaaa", 2)
 
 
 def test_what_a_call_brought_before_it_was_cancelled_is_given_back(make, monkeypatch):
     """Between the end of a call and its waiter lies a moment in which the waiter can be cancelled; nothing is lost in it."""
-    leaving, other = make(), make()
+    leaving, other = make(reservation_timeout=600.0), make()
     came, go_on = threading.Event(), threading.Event()
     receive = Polls._receive
 
