@@ -5,6 +5,8 @@ A datetime carries microseconds; of a Go time's nanoseconds the last three digit
 
 from __future__ import annotations
 
+import copy
+from datetime import datetime
 from typing import Any
 
 import msgpack
@@ -25,12 +27,16 @@ def plain(value: Any) -> Any:
     """
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
-        return dump()
+        return _ordered(dump())
     kind = type(value).__name__
     raise WireError(f"a value of type {kind} cannot travel; give plain data, a dataclass, or an id to load it by")
 
 
+# What holds nothing else.
+_FLAT = frozenset({type(None), bool, int, float, str, bytes, datetime})
+
 _ENCODE = msgspec.msgpack.Encoder(enc_hook=plain).encode
+_FIELDS = ("__struct_fields__", "__dataclass_fields__", "__attrs_attrs__")
 _DECODE = msgspec.msgpack.Decoder(list[Any]).decode
 
 
@@ -41,6 +47,8 @@ def encode(args: tuple[Any, ...] | None) -> bytes:
         WireError: a value that cannot travel, an integer beyond 64 bits, or nesting too deep; the text names it.
     """
     try:
+        if args is not None and not _FLAT.issuperset(map(type, args)):
+            args = tuple(map(_ordered, args))
         return _ENCODE(args)
     except UnicodeEncodeError:
         return _encode_surrogates(args)
@@ -50,6 +58,29 @@ def encode(args: tuple[Any, ...] | None) -> bytes:
         raise WireError("an argument is nested too deep, or holds itself; flatten it") from None
     except (OverflowError, TypeError, ValueError, msgspec.MsgspecError) as error:
         raise WireError(f"an argument cannot travel: {error}") from None
+
+
+def _ordered(value: Any) -> Any:
+    """Return a value with sorted lists for the sets in it, at any depth.
+
+    Each process has a set in an order of its own, and messages that are accepted once are told apart by their bytes.
+    """
+    if isinstance(value, set | frozenset):
+        return sorted(map(_ordered, value), key=_ENCODE)
+    if isinstance(value, list | tuple):
+        return value if _FLAT.issuperset(map(type, value)) else [_ordered(item) for item in value]
+    if isinstance(value, dict):
+        return value if _FLAT.issuperset(map(type, value.values())) else {key: _ordered(item) for key, item in value.items()}
+    fields = next((found for name in _FIELDS if (found := getattr(type(value), name, None)) is not None), ())
+    names = [field if isinstance(field, str) else field.name for field in fields]
+    changed = {name: new for name in names if (new := _ordered(old := getattr(value, name, None))) is not old}
+    if not changed:
+        return value
+    copied = copy.copy(value)
+    force = msgspec.structs.force_setattr if isinstance(value, msgspec.Struct) else object.__setattr__
+    for name, new in changed.items():
+        force(copied, name, new)
+    return copied
 
 
 def _encode_surrogates(args: tuple[Any, ...] | None) -> bytes:
