@@ -15,9 +15,13 @@ from support import run
 
 import taskq
 from taskq.backends.base import Outgoing, Size
+from taskq.backends.memory import MemoryBroker
+from taskq.backends.sqs import SqsBroker
 from taskq.backends.sqs.errors import translate
 from taskq.backends.sqs.lanes import Lane
 from taskq.backends.sqs.places import RETENTION
+from taskq.backends.sqs.service import Access
+from taskq.backends.sqs.settings import settings_for
 from taskq.errors import (
     BackendError,
     BackendUnavailable,
@@ -26,6 +30,7 @@ from taskq.errors import (
     ReservationLost,
 )
 from taskq.options import QueueOptions
+from taskq.runtime.clock import SystemClock
 from taskq_testing.clock import VirtualClock
 from taskq_testing.loop import VirtualLoop
 
@@ -527,6 +532,53 @@ def test_a_queue_is_made_when_it_is_needed(connect, loop):
             "Attributes": expected | ({"FifoQueue": "true"} if name == "q.fifo" else {}),
         }
         made.clear()
+
+
+@pytest.mark.parametrize("slow", ["client", "queue"])
+def test_a_slow_first_use_keeps_no_loop_waiting(slow):
+    """While boto3 looks for credentials, or SQS for a queue, the event loop goes on, and so do queues that are known."""
+    going, gate = threading.Event(), threading.Event()
+
+    class Slow(Scripted):
+        def __getattr__(self, operation):
+            call = super().__getattr__(operation)
+
+            def held_up(**parameters):
+                if operation == "get_queue_url" and parameters["QueueName"] == "slow":
+                    going.set()
+                    assert gate.wait(60)
+                return call(**parameters)
+
+            return held_up
+
+    def make(patience):
+        if slow == "client":
+            going.set()
+            assert gate.wait(60)
+        return client
+
+    client = Slow(accepted)
+    broker = SqsBroker(Access(settings_for("sqs://"), make, lasting=True), SystemClock(), MemoryBroker(SystemClock()))
+
+    async def scenario():
+        known = broker.queue("known", QueueOptions())
+        if slow == "queue":
+            await known.send(outgoing(b"a"))
+        first = asyncio.create_task(broker.queue("slow", QueueOptions()).send(outgoing(b"b")))
+        while not going.is_set():
+            await asyncio.sleep(0)
+        second = asyncio.create_task(known.send(outgoing(b"c")))
+        if slow == "queue":
+            assert await second == [None]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not first.done()
+        gate.set()
+        answers = await first, await second
+        await broker.aclose()
+        return answers
+
+    assert run(scenario()) == ([None], [None])
 
 
 def test_a_queue_that_has_to_exist_is_not_made(connect, loop):

@@ -66,7 +66,7 @@ class Place:
         Raises:
             BackendError: it does not exist, and is not to be made.
         """
-        with self._service.lock:
+        with self._service.lock_of(self.name):
             if self._url is None:
                 url = self._look_up()
                 if url is None:
@@ -77,13 +77,13 @@ class Place:
 
     def find_if_made(self) -> str | None:
         """Return where it is; None if it does not exist."""
-        with self._service.lock:
+        with self._service.lock_of(self.name):
             if self._url is None:
                 self._url = self._look_up()
             return self._url
 
     def _forget(self, url: str) -> None:
-        with self._service.lock:
+        with self._service.lock_of(self.name):
             if self._url == url:
                 self._url = None
 

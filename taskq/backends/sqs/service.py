@@ -134,13 +134,22 @@ class Service:
         self._lock = threading.RLock()
         self._clients: dict[float, Any] = {}
         self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._locks: dict[str, threading.RLock] = {}
 
     @property
     def lock(self) -> threading.RLock:
-        """What guards everything that threads share here; a forked child has another one."""
+        """What guards everything that threads share here, never during a call: event loops wait for it too.
+
+        A forked child has another one.
+        """
         if self._pid != os.getpid():
             self._forget()
         return self._lock
+
+    def lock_of(self, name: str) -> threading.RLock:
+        """Return what only threads wait for, while one of them finds or makes the queue of this name; `""` is for clients."""
+        with self.lock:
+            return self._locks.setdefault(name, threading.RLock())
 
     # -- in threads
 
@@ -149,9 +158,15 @@ class Service:
         patience = _ANSWER + (LONGEST_POLL if polling else 0)
         with self.lock:
             client = self._clients.get(patience)
-            if client is None:
-                client = self._clients[patience] = self._access.make(patience)
+        if client is None:
+            client = self._make(patience)
         return getattr(client, operation)(**parameters)
+
+    def _make(self, patience: float) -> Any:
+        with self.lock_of(""):  # boto3 reads files, and may ask the machine or a service for credentials
+            if patience not in self._clients:
+                self._clients[patience] = self._access.make(patience)
+            return self._clients[patience]
 
     # -- on event loops
 
