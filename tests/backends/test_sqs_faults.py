@@ -305,8 +305,8 @@ import os, signal, threading
 import taskq
 
 app = taskq.App(os.environ["SQS_URL"])
-queue = app.queue(os.environ["SQS_NAME"], reservation_timeout=float(os.environ["SQS_TIMEOUT"]), reserve_wait=1.0, poison_limit=int(os.environ["SQS_POISON"]),
-                  stop_timeout=60.0, max_workers=4, reservation_size=4, buffer_size=4)
+queue = app.queue(os.environ["SQS_NAME"], reservation_timeout=float(os.environ["SQS_TIMEOUT"]), reserve_wait=1.0,
+                  poison_limit=int(os.environ["SQS_POISON"]), stop_timeout=60.0, max_workers=4, reservation_size=4, buffer_size=4)
 
 def note(line):
     with open(os.environ["SQS_LOG"], "a") as log:
