@@ -13,18 +13,25 @@ backend says of itself. `bench`, `place` and `gate` are what a scenario works wi
 it. `suite` and `plugin` are for pytest and `command` for the command line; only those two import pytest or rich.
 """
 
-from taskq_conformance.capabilities import (
-    Capabilities,
-    Counting,
-    Max,
-    Ordering,
-    Purging,
-    Supported,
-    Unlimited,
-    Unsupported,
-    Window,
-)
-from taskq_conformance.profile import Profile, Unavailable, of_url
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskq_conformance.capabilities import (
+        Capabilities,
+        Counting,
+        Max,
+        Ordering,
+        Purging,
+        Supported,
+        Unlimited,
+        Unsupported,
+        Window,
+    )
+    from taskq_conformance.profile import Profile, Unavailable, of_url
+    from taskq_conformance.suite import BackendSuite
 
 __all__ = [
     "BackendSuite",
@@ -43,10 +50,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import what needs pytest when it is asked for."""
-    if name == "BackendSuite":
-        from taskq_conformance.suite import BackendSuite  # noqa: PLC0415 - the only part that needs pytest
+_PLACES = {"BackendSuite": "suite", "Profile": "profile", "Unavailable": "profile", "of_url": "profile"}
 
-        return BackendSuite
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: pytest loads this package with its plugin in every run, and mostly needs nothing of it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES.get(name, 'capabilities')}"), name)

@@ -13,7 +13,19 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["NEEDS", "Capabilities", "Counting", "Max", "Ordering", "Purging", "Supported", "Unlimited", "Unsupported", "Window"]
+__all__ = [
+    "NEEDS",
+    "UNPROBED",
+    "Capabilities",
+    "Counting",
+    "Max",
+    "Ordering",
+    "Purging",
+    "Supported",
+    "Unlimited",
+    "Unsupported",
+    "Window",
+]
 
 
 class Supported(msgspec.Struct, frozen=True):
@@ -130,6 +142,10 @@ def _whether(name: str) -> Callable[[Capabilities], str | None]:
     return ask
 
 
+def _beyond(name: str, claim: Max | Unlimited) -> str | None:
+    return f"{name} beyond {claim.value:g} is not claimed" if isinstance(claim, Max) else None
+
+
 def _atomic(claims: Capabilities) -> str | None:
     if isinstance(claims.dedup, Window) and claims.dedup.atomic:
         return None
@@ -144,7 +160,13 @@ NEEDS: dict[str, Callable[[Capabilities], str | None]] = {
     "order": lambda claims: None if claims.ordering is Ordering.FIFO else "ordering=Ordering.FIFO is not claimed",
     "states": lambda claims: None if claims.counting is Counting.STATES else "counting=Counting.STATES is not claimed",
     "gentle_purge": lambda claims: None if claims.purging is Purging.UNRESERVED else "purging=Purging.UNRESERVED is not claimed",
+    "longer_delays": lambda claims: _beyond("delay", claims.delay),
+    "larger_payloads": lambda claims: _beyond("payload", claims.payload),
+    "larger_batches": lambda claims: _beyond("batch", claims.batch),
     "delay_limit": lambda claims: None if isinstance(claims.delay, Max) else "no limit of a delay is claimed",
     "payload_limit": lambda claims: None if isinstance(claims.payload, Max) else "no limit of the size is claimed",
 }  # fmt: skip
 """By name, what a scenario may need: a function from claims to why it is not claimed, or None."""
+
+UNPROBED = frozenset({"durable", "delay_limit", "payload_limit"})
+"""Needs that say nothing where they are not claimed: the first takes a restart to see, the others ask for a limit."""

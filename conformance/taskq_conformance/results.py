@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["SCHEMA", "Environment", "Missing", "Result", "Run", "Status", "Suspicion", "Target", "read", "written"]
+__all__ = ["SCHEMA", "Environment", "Missing", "Result", "Run", "Status", "Suspicion", "Target", "read", "suspicions", "written"]
 
 SCHEMA = 1
 
@@ -30,6 +30,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         seconds: how long it took, in real time.
         virtual: how long it took in virtual time; None in real time.
         seed: of the order of things, where it was drawn; 0 is the order that asyncio promises.
+        lacks: the capability that it needs and that is not claimed.
+        probe: what came of it when it was tried nevertheless.
     """
 
     scenario: str
@@ -41,6 +43,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     virtual: float | None = None
     seed: int = 0
+    lacks: str = ""
+    probe: Literal["", "passed", "failed"] = ""
 
 
 class Suspicion(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +162,14 @@ def read(path: Path) -> Run:
     return msgspec.json.decode(path.read_bytes(), type=Run)
 
 
-def failures(results: Iterable[Result]) -> list[Result]:
-    """Return the results that failed."""
-    return [result for result in results if result.status == "failed"]
+def suspicions(results: Iterable[Result]) -> tuple[Suspicion, ...]:
+    """Return what seems to be there and is not claimed: all that was tried of it passed."""
+    tried: dict[str, list[Result]] = {}
+    for result in results:
+        if result.probe:
+            tried.setdefault(result.lacks, []).append(result)
+    return tuple(
+        Suspicion(need=need, text=f"{need} is not claimed, and {', '.join(each.scenario for each in found)} passed")
+        for need, found in tried.items()
+        if all(each.probe == "passed" for each in found)
+    )

@@ -21,14 +21,15 @@ import msgspec
 
 from taskq.runtime.clock import SystemClock
 from taskq_conformance.bench import Bench
+from taskq_conformance.capabilities import UNPROBED
 from taskq_conformance.check import Broken
-from taskq_conformance.profile import Connect, Profile
-from taskq_conformance.results import Environment, Result, Target
+from taskq_conformance.profile import Connect, Profile, Unavailable
+from taskq_conformance.results import Environment, Result, Target, suspicions
 from taskq_conformance.scenario import Scenario, all_scenarios
 from taskq_testing.clock import VirtualClock
 from taskq_testing.loop import VirtualLoop
 
-__all__ = ["environment", "play", "run_profile", "run_real", "run_virtual", "why_not"]
+__all__ = ["described", "environment", "play", "run_profile", "run_real", "run_virtual", "why_not"]
 
 Told = Callable[[Result], object]
 
@@ -51,53 +52,93 @@ def run_profile(
     began = time.perf_counter()
     listen = told or _nobody
     if profile.time == "virtual":
-        results = [_told(listen, run_virtual(profile, each, seed)) for each in chosen for seed in range(seeds + 1)]
+        results = [
+            _told(listen, run_virtual(profile, each, seed, probes=not seed)) for each in chosen for seed in range(seeds + 1)
+        ]
     else:
-        results = run_real(profile, chosen, listen)
+        results = run_real(profile, chosen, listen, probes=True)
+    return msgspec.structs.replace(
+        described(profile),
+        results=tuple(results),
+        underclaimed=suspicions(results),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def described(profile: Profile) -> Target:
+    """Return a target without results: what is known of a profile."""
     return Target(
         name=profile.name,
         about=profile.about,
         time=profile.time,
         tick=profile.tick,
-        capabilities=described(profile),
+        capabilities={name: _text(getattr(profile.capabilities, name)) for name in profile.capabilities.__struct_fields__},
         versions=dict(profile.versions()),
-        results=tuple(results),
-        seconds=time.perf_counter() - began,
     )
 
 
-def why_not(profile: Profile, scenario: Scenario) -> str | None:
-    """Return why a scenario is not run against a profile, or None if it is."""
-    for need in scenario.needs:
-        lacking = profile.capabilities.lacks(need)
-        if lacking is not None:
-            return f"not run: capability not claimed: {lacking}"
+def why_not(profile: Profile, scenario: Scenario) -> Result | None:
+    """Return the result of a scenario that is not run against a profile, or None if it is."""
+    lacking = {need: reason for need in scenario.needs if (reason := profile.capabilities.lacks(need)) is not None}
+    if lacking:
+        reason = f"not run: capability not claimed: {'; '.join(lacking.values())}"
+        return _result(profile, scenario, status="not run", reason=reason, lacks=" ".join(lacking))
     if scenario.long and profile.time == "real":
-        return "not run: it takes too long in real time; it is run in virtual time"
+        reason = "not run: it takes too long in real time; it is run in virtual time"
+        return _result(profile, scenario, status="not run", reason=reason)
     return None
+
+
+def _worth_a_probe(profile: Profile, result: Result, scenario: Scenario) -> bool:
+    """Return whether to try what is not claimed: where one claim alone is in question, and it does not take too long."""
+    return (
+        bool(result.lacks)
+        and " " not in result.lacks
+        and result.lacks not in UNPROBED
+        and not (scenario.long and profile.time == "real")
+    )
 
 
 # -- virtual time
 
 
-def run_virtual(profile: Profile, scenario: Scenario, seed: int = 0) -> Result:
-    """Run one scenario in a virtual time of its own."""
-    reason = why_not(profile, scenario)
-    if reason is not None:
-        return _result(profile, scenario, status="not run", reason=reason, seed=seed)
+def run_virtual(profile: Profile, scenario: Scenario, seed: int = 0, *, probes: bool = False) -> Result:
+    """Run one scenario in a virtual time of its own.
+
+    Args:
+        profile: the backend's.
+        scenario: what is tried.
+        seed: of the order of things; 0 is the order that asyncio promises.
+        probes: whether what is not claimed is tried nevertheless, to see whether it is there.
+
+    Raises:
+        Unavailable: it cannot run here.
+    """
     began = time.perf_counter()
+    not_run = why_not(profile, scenario)
+    if not_run is not None and not (probes and _worth_a_probe(profile, not_run, scenario)):
+        return msgspec.structs.replace(not_run, seed=seed)
+    error, virtual = _run_alone(profile, scenario, seed)
+    result = not_run if not_run is not None else _judged(profile, scenario, error)
+    if not_run is not None:
+        result = msgspec.structs.replace(result, probe="passed" if error is None else "failed")
+    return msgspec.structs.replace(result, seconds=time.perf_counter() - began, virtual=virtual, seed=seed)
+
+
+def _run_alone(profile: Profile, scenario: Scenario, seed: int) -> tuple[Exception | None, float]:
     loop = _loop(seed)
     try:
         with profile.opened(VirtualClock(loop, "service", seed=seed)) as connect:
             error = loop.run_until_complete(_played(profile, scenario, connect, loop, seed))
         error = error or _unhandled(loop)
+    except Unavailable:
+        raise
     except Exception as raised:  # noqa: BLE001 - a deadlock, or a service that broke
         error = raised
     virtual = loop.time()
     with contextlib.suppress(Exception):  # what is left over was judged already
         loop.close()
-    result = _judged(profile, scenario, error)
-    return msgspec.structs.replace(result, seconds=time.perf_counter() - began, virtual=virtual, seed=seed)
+    return error, virtual
 
 
 def _loop(seed: int) -> VirtualLoop:
@@ -111,6 +152,7 @@ def _loop(seed: int) -> VirtualLoop:
 
 async def _played(profile: Profile, scenario: Scenario, connect: Connect, loop: VirtualLoop, seed: int) -> Exception | None:
     bench = Bench(profile, connect, lambda name: VirtualClock(loop, name, seed=seed), "q")
+    bench.strict = "states" in scenario.needs
     return await play(bench, scenario)
 
 
@@ -124,8 +166,14 @@ def _unhandled(loop: VirtualLoop) -> Exception | None:
 # -- real time
 
 
-def run_real(profile: Profile, scenarios: Sequence[Scenario], told: Told | None = None) -> list[Result]:
+def run_real(profile: Profile, scenarios: Sequence[Scenario], told: Told | None = None, *, probes: bool = False) -> list[Result]:
     """Run scenarios side by side on one loop, each on queues of its own; the results are in the order of the scenarios.
+
+    Args:
+        profile: the backend's.
+        scenarios: which.
+        told: is called with each result, as it comes.
+        probes: whether what is not claimed is tried nevertheless, to see whether it is there.
 
     Raises:
         Unavailable: the service cannot run here.
@@ -133,24 +181,40 @@ def run_real(profile: Profile, scenarios: Sequence[Scenario], told: Told | None 
     listen = told or _nobody
     clock = SystemClock()
     with profile.opened(clock) as connect:
-        return asyncio.run(_side_by_side(profile, scenarios, connect, listen))
+        crowd = _Crowd(profile, connect, listen, probes=probes)
+        return asyncio.run(crowd.run(scenarios))
 
 
-async def _side_by_side(profile: Profile, scenarios: Sequence[Scenario], connect: Connect, told: Told) -> list[Result]:
-    places = asyncio.Semaphore(profile.width)
-    token = SystemClock().new_id().decode()[:8]
+class _Crowd:
+    """Scenarios that run side by side."""
 
-    async def one(number: int, scenario: Scenario) -> Result:
-        reason = why_not(profile, scenario)
-        if reason is not None:
-            return _told(told, _result(profile, scenario, status="not run", reason=reason))
-        async with places:
+    def __init__(self, profile: Profile, connect: Connect, told: Told, *, probes: bool) -> None:
+        self._profile = profile
+        self._connect = connect
+        self._told = told
+        self._probes = probes
+        self._places = asyncio.Semaphore(profile.width)
+        self._token = SystemClock().new_id().decode()[:8]
+
+    async def run(self, scenarios: Sequence[Scenario]) -> list[Result]:
+        """Run all, and return their results in their order."""
+        return list(await asyncio.gather(*(self._one(number, each) for number, each in enumerate(scenarios))))
+
+    async def _one(self, number: int, scenario: Scenario) -> Result:
+        profile = self._profile
+        result = why_not(profile, scenario)
+        if result is not None and not (self._probes and _worth_a_probe(profile, result, scenario)):
+            return _told(self._told, result)
+        async with self._places:
             began = time.perf_counter()
-            bench = Bench(profile, connect, lambda _: SystemClock(), f"c{token}-{number}")
-            result = _judged(profile, scenario, await play(bench, scenario))
-            return _told(told, msgspec.structs.replace(result, seconds=time.perf_counter() - began))
-
-    return list(await asyncio.gather(*(one(number, each) for number, each in enumerate(scenarios))))
+            bench = Bench(profile, self._connect, lambda _: SystemClock(), f"c{self._token}-{number}")
+            bench.strict = "states" in scenario.needs
+            error = await play(bench, scenario)
+        if result is None:
+            result = _judged(profile, scenario, error)
+        else:
+            result = msgspec.structs.replace(result, probe="passed" if error is None else "failed")
+        return _told(self._told, msgspec.structs.replace(result, seconds=time.perf_counter() - began))
 
 
 # -- both
@@ -193,11 +257,6 @@ def _told(listen: Told, result: Result) -> Result:
 
 def _nobody(result: Result) -> None:
     """Listen to nothing."""
-
-
-def described(profile: Profile) -> dict[str, str]:
-    """Return the claims of a profile as text."""
-    return {name: _text(getattr(profile.capabilities, name)) for name in profile.capabilities.__struct_fields__}
 
 
 def _text(claim: object) -> str:

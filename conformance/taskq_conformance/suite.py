@@ -9,13 +9,15 @@ import msgspec
 import pytest
 
 from taskq_conformance.profile import Profile, Unavailable
+from taskq_conformance.properties import RESULT, TARGET
 from taskq_conformance.results import Result
-from taskq_conformance.run import run_real, run_virtual
+from taskq_conformance.run import described, run_real, run_virtual
 from taskq_conformance.scenario import Scenario, all_scenarios
+from taskq_testing import settings
 
 __all__ = ["BackendSuite"]
 
-Outcome = Callable[[Scenario], Result]
+Outcome = Callable[[Scenario], list[Result]]
 
 _known: pytest.StashKey[dict[Any, dict[str, Result] | str]] = pytest.StashKey()
 """The results of suites in real time, by class; or why there are none."""
@@ -39,26 +41,52 @@ class BackendSuite:
     def taskq_outcome(self, request: pytest.FixtureRequest, taskq_profile: Profile) -> Outcome:
         """How one scenario is run: alone in virtual time; in real time all that were chosen, side by side, at the first one."""
         if taskq_profile.time == "virtual":
-            return lambda scenario: run_virtual(taskq_profile, scenario)
+            probes = request.config.getoption("taskq_report", None) is not None
+            return lambda scenario: _alone(taskq_profile, scenario, probes=probes)
         known = request.session.stash.setdefault(_known, {})
         if request.cls not in known:
             known[request.cls] = _all_at_once(request, taskq_profile)
         results = known[request.cls]
         if isinstance(results, str):
             pytest.skip(f"not run: {results}")
-        return lambda scenario: results[scenario.name]
+        return lambda scenario: [results[scenario.name]]
 
-    @pytest.mark.timeout(300)
+    @pytest.mark.timeout(600)
     @pytest.mark.parametrize("scenario", all_scenarios(), ids=lambda scenario: scenario.name)
-    def test_scenario(self, scenario: Scenario, taskq_outcome: Outcome, record_property: Callable[[str, Any], None]) -> None:
+    def test_scenario(
+        self,
+        scenario: Scenario,
+        taskq_profile: Profile,
+        taskq_outcome: Outcome,
+        record_property: Callable[[str, Any], None],
+    ) -> None:
         """The backend keeps the guarantee that the scenario tries."""
-        result = taskq_outcome(scenario)
-        record_property("taskq_result", msgspec.to_builtins(result))
-        if result.status == "not run":
-            pytest.skip(result.reason)
-        if result.status == "expected failure":
-            pytest.xfail(result.reason)
-        assert result.status == "passed", f"{scenario.guarantee}: {scenario.sentence}\n{result.reason}\n{result.error}"
+        results = taskq_outcome(scenario)
+        record_property(TARGET, msgspec.to_builtins(described(taskq_profile)))
+        for result in results:
+            record_property(RESULT, msgspec.to_builtins(result))
+        for result in results:
+            assert result.status != "failed", _told(scenario, result)
+        if results[0].status == "not run":
+            pytest.skip(results[0].reason)
+        if results[0].status == "expected failure":
+            pytest.xfail(results[0].reason)
+        assert {result.status for result in results} == {"passed"}
+
+
+def _told(scenario: Scenario, result: Result) -> str:
+    seed = f" (seed {result.seed})" if result.seed else ""
+    return f"{scenario.guarantee}: {scenario.sentence}\n{result.reason}{seed}\n{result.error}"
+
+
+def _alone(profile: Profile, scenario: Scenario, *, probes: bool) -> list[Result]:
+    """Run one scenario in the promised order, and in as many others as `--taskq-seeds` asks for."""
+    try:
+        return [
+            run_virtual(profile, scenario, seed, probes=probes and not seed) for seed in range((settings.current.seeds or 0) + 1)
+        ]
+    except Unavailable as error:
+        pytest.skip(f"not run: {error}")
 
 
 def _all_at_once(request: pytest.FixtureRequest, profile: Profile) -> dict[str, Result] | str:

@@ -23,6 +23,7 @@ async def declared_and_claimed_are_the_same(bench: Bench) -> None:
     same(declared.max_delay, _limit(claims.delay), "max_delay, against delay")
     same(declared.max_message_size, _limit(claims.payload), "max_message_size, against payload")
     same(declared.dedup, isinstance(claims.dedup, Window) and claims.dedup.atomic, "dedup, against dedup")
+    same(declared.max_batch, _limit(claims.batch), "max_batch, against batch")
     same(declared.extend, claims.lacks("extension") is None, "extend, against extension")
     same(declared.durable, claims.lacks("durable") is None, "durable, against durable")
     holds(declared.resolution <= bench.tick, f"the tick of {bench.tick} s is at least the resolution of {declared.resolution} s")

@@ -9,7 +9,7 @@ from typing import Any
 
 from taskq.backends.base import Clock
 from taskq.options import QueueOptions
-from taskq_conformance.capabilities import Capabilities, Unsupported
+from taskq_conformance.capabilities import Capabilities, Max, Unsupported
 from taskq_conformance.profile import Connect, Profile, Unavailable
 from taskq_testing.clock import VirtualClock
 from taskq_testing.faults import PLACES, Faults
@@ -19,6 +19,7 @@ from taskq_testing.tape import Quiet, Tape
 __all__ = ["CLAIMS", "fakeredis"]
 
 CLAIMS = Capabilities(
+    batch=Max(1000.0),
     repeated_sends=Unsupported("a lost answer is made good inside of one send; the ids of two sends are not compared"),
 )
 """What Redis does."""
