@@ -13,17 +13,18 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.mutants.mutant import Mutant
 from taskq_conformance.contract import GUARANTEES
 from taskq_conformance.profile import Profile
 from taskq_conformance.run import run_virtual, why_not
 from taskq_conformance.scenario import Scenario, all_scenarios
 
-__all__ = ["Verdict", "hunt", "in_order", "profile_of", "sound"]
+from conformance.mutants.mutant import Mutant
+
+__all__ = ["Verdict", "hunt", "in_order", "profile_of", "suite", "unsound"]
 
 _SPIN = 60.0
 """Seconds of computing after which a scenario counts as hung: a bug may be an endless loop, which virtual time does not end."""
@@ -69,36 +70,27 @@ def profile_of(target: str) -> Profile:
     return profile
 
 
+@functools.cache
+def suite() -> tuple[Scenario, ...]:
+    """Return all scenarios, as they were when this process began."""
+    return all_scenarios()
+
+
 def in_order(mutant: Mutant, scenarios: Iterable[Scenario]) -> list[Scenario]:
     """Return scenarios with those first that are likely to kill a mutant."""
     group = GUARANTEES[mutant.guarantee].group
-    return sorted(
-        scenarios, key=lambda each: (each.guarantee != mutant.guarantee, GUARANTEES[each.guarantee].group != group)
-    )
+    return sorted(scenarios, key=lambda each: (each.guarantee != mutant.guarantee, GUARANTEES[each.guarantee].group != group))
 
 
-def sound(target: str, names: Sequence[str]) -> dict[str, str]:
-    """Run scenarios without any mutant; return the reasons of those that do not pass, by name."""
-    profile = profile_of(target)
-    found = {}
-    for scenario in all_scenarios():
-        if scenario.name in names and why_not(profile, scenario) is None:
-            failed, reason = _fails(profile, scenario)
-            if failed:
-                found[scenario.name] = reason
-    return found
-
-
-def hunt(mutant: Mutant, *, without: Iterable[str] = (), beyond: Iterable[str] = ()) -> Verdict:
+def hunt(mutant: Mutant, *, beyond: Iterable[str] = ()) -> Verdict:
     """Run the suite against a mutant until one scenario kills it.
 
     Args:
         mutant: the mutant.
-        without: names of scenarios that mean nothing here.
-        beyond: names of those that are run all the same when it is dead already, to see whether they would have killed it.
+        beyond: names of scenarios that are run all the same when it is dead already, to see whether they would have killed it.
     """
-    profile, left_out, more = profile_of(mutant.target), set(without), set(beyond)
-    chosen = [each for each in in_order(mutant, all_scenarios()) if each.name not in left_out and why_not(profile, each) is None]
+    profile, more = profile_of(mutant.target), set(beyond)
+    chosen = [each for each in in_order(mutant, suite()) if why_not(profile, each) is None]
     killers: list[str] = []
     ran: list[str] = []
     reason, tried, seconds, began = "", 0, 0.0, time.perf_counter()
@@ -107,6 +99,8 @@ def hunt(mutant: Mutant, *, without: Iterable[str] = (), beyond: Iterable[str] =
             continue
         with mutant.alive():
             failed, told = _fails(profile, scenario)
+        if failed and unsound(mutant.target, scenario):
+            continue
         ran.append(scenario.name)
         if failed and not killers:
             reason, tried, seconds = told, len(ran), time.perf_counter() - began
@@ -114,9 +108,14 @@ def hunt(mutant: Mutant, *, without: Iterable[str] = (), beyond: Iterable[str] =
             killers.append(scenario.name)
     if not killers:
         tried, seconds = len(ran), time.perf_counter() - began
-    return Verdict(
-        mutant=mutant.name, killers=tuple(killers), reason=reason, tried=tried, seconds=seconds, ran=tuple(ran)
-    )
+    return Verdict(mutant=mutant.name, killers=tuple(killers), reason=reason, tried=tried, seconds=seconds, ran=tuple(ran))
+
+
+@functools.cache
+def unsound(target: str, scenario: Scenario) -> str:
+    """Return why a scenario does not pass without any mutant, so that it says nothing of one; empty if it passes."""
+    failed, reason = _fails(profile_of(target), scenario)
+    return (reason or "it fails") if failed else ""
 
 
 def _fails(profile: Profile, scenario: Scenario) -> tuple[bool, str]:
@@ -124,7 +123,7 @@ def _fails(profile: Profile, scenario: Scenario) -> tuple[bool, str]:
     try:
         with _silence(), _watched():
             result = run_virtual(profile, scenario)
-    except Exception as error:  # noqa: BLE001 - a bug may break anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a bug may break anything
         return True, f"{type(error).__name__}: {error}"
     return result.status == "failed", result.reason
 

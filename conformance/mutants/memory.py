@@ -87,7 +87,7 @@ _OWNERSHIP = (
     _queue("a_late_release_resurrects", "G37", "release", _TAKEN, _ANYBODYS, "F15"),
     _queue("a_late_extension_succeeds", "G37", "extend", _OWN, _GONE),
     _queue("a_late_burial_is_carried_out", "G37", "dead_letter", _TAKEN, _ANYBODYS),
-    _queue("a_release_drops_the_new_body", "G18", "release", "reservation.body", "entry.body"),
+    _queue("a_release_drops_the_new_body", "G18", "release", "Entry(entry.id, reservation.body,", "Entry(entry.id, entry.body,"),
     _queue("a_release_drops_the_delay", "G16", "release", "copy=entry.copy), delay)", "copy=entry.copy), 0.0)"),
     _queue(
         "an_outcome_does_not_end_the_count_of_deliveries",

@@ -73,8 +73,10 @@ class Rewrite:
         # What it closes over has to be a variable of something around it.
         wrapper = ast.parse(f"def around({', '.join(function.__code__.co_freevars)}): pass").body[0]
         assert isinstance(wrapper, ast.FunctionDef)
-        wrapper.body = [definition]
-        code = _inside(compile(ast.Module([wrapper], []), f"<mutant of {self.where}>", "exec"), function.__name__)
+        wrapper.body = [ast.Global([function.__name__]), definition]  # or what calls itself would close over itself
+        code = _inside(
+            compile(ast.fix_missing_locations(ast.Module([wrapper], [])), f"<mutant of {self.where}>", "exec"), function.__name__
+        )
         if code.co_freevars != function.__code__.co_freevars:
             raise Unapplied(f"{self.where} closes over something else after the change; write it anew")
         return code
