@@ -47,6 +47,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # nobody looks at the window, but a person would
 
     def close(self):
         """End the browser and wait for it."""
@@ -72,7 +73,7 @@ class Browser:
             else:
                 return answer["result"]
 
-    def _next(self, seconds=30.0):
+    def _next(self, seconds=120.0):
         deadline = time.monotonic() + seconds
         while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._read], [], [], max(0.0, deadline - time.monotonic()))
