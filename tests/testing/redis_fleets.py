@@ -47,6 +47,18 @@ def small_app(**options):
     return app
 
 
+def brief_app():
+    """An app whose messages end soon, one way or the other: what is lost for ever is waited for the shortest time."""
+    app = taskq.App()
+    queue = app.queue("q", **(SMALL | {"reservation_timeout": 0.5, "poison_limit": 1}))
+
+    @queue.task(max_attempts=1)
+    async def steady(n: int) -> None:
+        await asyncio.sleep(0.4)
+
+    return app
+
+
 async def _enqueue(queue, task, count, **settings):
     for n in range(count):
         with suppress(BackendError):
@@ -127,6 +139,19 @@ async def early(world):
     await world.drained()
 
 
+async def brief(world):
+    """A few messages, one after the other."""
+    queue = world.app.queues["q"]
+
+    async def produce():
+        for _ in range(6):
+            await _enqueue(queue, "steady", 1)
+            await world.sleep(0.2)
+
+    await world.producer("api", produce())
+    await world.drained()
+
+
 async def purged(world):
     """A queue that is purged while some of it is reserved, some ready and some delayed."""
     queue = world.app.queues["q"]
@@ -141,7 +166,8 @@ PLAYS = {
     "mixed": (mixed, mixed_app),
     "failing": (failing, small_app),
     "deadly": (deadly, lambda: small_app(poison_limit=2)),
-    "early": (early, small_app),
+    "early": (early, brief_app),
+    "brief": (brief, brief_app),
     "adding": (adding, small_app),
     "deploying": (deploying, small_app),
     "lengthy": (lengthy, small_app),
