@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 import time
+import traceback
 
 from tests.chaos.long import ROWS, Place
 
@@ -36,12 +37,17 @@ def main():
     failed = 0
     for row in given.rows.split(","):
         began = time.monotonic()
-        for what, found, wrong in ROWS[row](Place(given.scale, given.seed, Progress(row))):
-            failed += len(wrong)
-            print(f"| {row} | {what} | {found} | {time.monotonic() - began:.0f} |", flush=True)
-            for sentence in wrong[:10]:
-                print(f"row {row}: {sentence}", file=sys.stderr, flush=True)
-            began = time.monotonic()
+        try:
+            for what, found, wrong in ROWS[row](Place(given.scale, given.seed, Progress(row))):
+                failed += len(wrong)
+                print(f"| {row} | {what} | {found} | {time.monotonic() - began:.0f} |", flush=True)
+                for sentence in wrong[:10]:
+                    print(f"row {row}: {sentence}", file=sys.stderr, flush=True)
+                began = time.monotonic()
+        except Exception:  # the other rows are tried all the same
+            failed += 1
+            print(f"| {row} | | FAILED | {time.monotonic() - began:.0f} |", flush=True)
+            traceback.print_exc()
     return min(failed, 1)
 
 

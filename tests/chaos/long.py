@@ -128,7 +128,7 @@ def cancelled_calls(place):
 def cut_under_load(place):
     """Row 6."""
     jobs, count, total = place.times(100_000), place.times(200), Sum()
-    with place.fleet() as fleet:
+    with place.fleet(reservation_timeout=30.0) as fleet:
         history, gaps = network.cuts(fleet, jobs=jobs, cuts=count, seed=place.seed, tell=place.tell)
         total.add(history)
     gaps.sort()
@@ -139,15 +139,15 @@ def cut_under_load(place):
 def restarted(place):
     """Row 7."""
     jobs, count, total = place.times(20_000), place.times(200), Sum()
-    with place.fleet("always") as fleet:
+    with place.fleet("always", reservation_timeout=30.0) as fleet:
         total.add(server.restarts(fleet, jobs=jobs, restarts=count, seed=place.seed, tell=place.tell))
     yield f"{count} restarts, every other with kill -9, `appendfsync always`, over {jobs} jobs", str(total), total.wrong
     total = Sum()
-    with place.fleet("everysec") as fleet:
+    with place.fleet("everysec", reservation_timeout=30.0) as fleet:
         total.add(server.restarts(fleet, jobs=jobs, restarts=count, seed=place.seed, tell=place.tell))
     yield "the same with `appendfsync everysec`: the process dies, the machine does not", str(total), total.wrong
     count = place.times(20)
-    with place.fleet("everysec") as fleet:
+    with place.fleet("everysec", reservation_timeout=30.0) as fleet:
         accepted, lost, back = server.power_cuts(fleet, cuts=count, tell=place.tell)
     found = (
         f"{lost} of {accepted} accepted messages lost, {back} acknowledged ones came back, at most {lost / count:.0f} each time"
@@ -174,11 +174,15 @@ def refused(place):
     total, errors = Sum(), server.ERRORS
     for first in range(place.times(len(errors))):
         place.tell(f"{first} rounds")
-        with place.fleet(reservation_timeout=0.6, reserve_wait=0.2) as fleet:
+        with place.fleet(reservation_timeout=1.5, reserve_wait=0.2) as fleet:
             server.refuses(fleet, first)
             total.add(fleet.history())
     names = ", ".join(error.split()[0] for error in errors)
-    yield f"each of {names} once at each of 12 kinds of command", f"0 exits, {total}", total.wrong
+    yield (
+        f"{len(total.found)} rounds of {names} at 12 kinds of command, each at another one a round",
+        f"0 exits, {total}",
+        total.wrong,
+    )
 
 
 def half_open(place):

@@ -28,7 +28,7 @@ def test_a_worker_that_dies_with_its_result(fleet, reached, runs):
 
 def test_a_message_that_kills_its_worker_is_put_aside(fleet):
     """After as many deliveries as the limit says it goes to the dead letters, and what was delivered with it is done."""
-    history = kills.by_its_message(fleet(poison_limit=3, reservation_timeout=0.5), others=20, deaths=3)
+    history = kills.by_its_message(fleet(poison_limit=3, reservation_timeout=1.5), others=20, deaths=3)
     assert verdict(history, 1, 7, 14) == []
     found = figures(history)
     assert (found.accepted, found.dead, found.lost) == (21, 1, 0)

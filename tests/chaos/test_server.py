@@ -23,7 +23,7 @@ def durable():
 
 def test_restarts_lose_nothing_that_was_written(make_fleet, durable):
     """Nothing that was accepted is lost, and nothing runs again without need, whether the server stopped or was killed."""
-    history = scenarios.restarts(make_fleet(durable), jobs=600, restarts=3, seed=5)
+    history = scenarios.restarts(make_fleet(durable, reservation_timeout=30.0), jobs=600, restarts=3, seed=5)
     assert verdict(history, 1, 2, 5, 7, 8, 9, 10) == []
     found = figures(history)
     assert (found.accepted, found.lost, found.twice) == (600, 0, 0)
@@ -44,7 +44,7 @@ def test_a_server_that_forgot_is_set_up_anew(fleet, how, caplog):
 @pytest.mark.parametrize("first", [0, 4, 8])
 def test_a_refusal_that_will_pass_is_waited_out(fleet, first):
     """Whichever command is refused, the call is made again, no consumer ends, and each message comes to its end once."""
-    fleet = fleet(reservation_timeout=0.6, reserve_wait=0.2)
+    fleet = fleet(reservation_timeout=1.5, reserve_wait=0.2)
     scenarios.refuses(fleet, first)
     history = fleet.history()
     assert verdict(history, 1, 5, 6, 7, 8, 10) == []

@@ -23,7 +23,7 @@ def test_an_old_backlog_runs_once(fleet):
 
 def test_wrong_clocks_decide_nothing(fleet):
     """With clocks ten minutes fast and slow, that jump, nothing is early, expires or runs twice, and names stay taken."""
-    fleet = fleet(reservation_timeout=1.0, worker_limit=3, rate_limit=taskq.RateLimit(50))
+    fleet = fleet(reservation_timeout=1.5, worker_limit=3, rate_limit=taskq.RateLimit(50))
     history = times.wrong_clocks(fleet, jobs=6, skew=600.0)
     assert verdict(history, 1, 7, 10, 11, 12, 13, 17, 20, 21, 28) == []
     found = figures(history)
