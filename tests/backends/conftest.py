@@ -6,9 +6,20 @@ import os
 import pytest
 import redis
 
+from taskq.backends.redis import links, queue
 from taskq_testing.services import redis_server
 
 _numbers = itertools.count(1)
+_PATIENCE = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """A server that a busy machine keeps waiting is away for nobody; what giving up means is tried where it is asked for."""
+    monkeypatch.setattr(links.Link.__init__, "__defaults__", (_PATIENCE,))
+    monkeypatch.setattr(links, "_LATE", _PATIENCE)
+    monkeypatch.setattr(links, "_PARTING", _PATIENCE)
+    monkeypatch.setattr(queue, "_FAREWELL", _PATIENCE)
 
 
 @pytest.fixture(scope="session")

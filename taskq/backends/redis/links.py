@@ -33,7 +33,7 @@ _SLOWEST = 1 << 18
 _LATE = 0.8
 """The same for one that the server may take its time for, beyond that time."""
 
-_PARTING = 0.4
+_PARTING = 0.3
 """The same for the end of a wait that nobody needs any more: whoever stops cannot stay for a server that is away."""
 
 _FAILURES = (RedisError, OSError, TimeoutError)

@@ -44,7 +44,7 @@ _STRAY = 3.0
 _SUSPICION = 10.0
 """Seconds for which such messages are looked for after a trip that failed."""
 
-_FAREWELL = 0.4
+_FAREWELL = 0.2
 """Seconds that signing off may take."""
 
 _MANY = 1000
