@@ -17,7 +17,7 @@ from taskq.errors import TaskqError
 from taskq.options import seconds
 from taskq.runtime.chores import do_chores_forever
 from taskq.runtime.extend import extending
-from taskq.runtime.fetcher import fetch, fetch_forever
+from taskq.runtime.fetcher import fetch, fetch_forever, fetch_one
 from taskq.runtime.finish import finish
 from taskq.runtime.leases import Leases
 from taskq.runtime.scaler import scale_forever
@@ -28,6 +28,7 @@ from taskq.runtime.worker import Worker, Workshop
 __all__ = ["Consumer"]
 
 _FLUSH_PAUSE = 0.05
+_MOMENT = 0.02
 _SILENCE = 0.4
 """Seconds after which a stopping consumer gives up if its backend took nothing of what it gives back meanwhile."""
 
@@ -146,6 +147,9 @@ class Consumer:
 
     async def _stop_fetching(self, state: ConsumerState) -> None:
         state.draining = True
+        await self._end_fetchers()
+
+    async def _end_fetchers(self) -> None:
         for fetcher in self._fetchers:
             fetcher.cancel()
         if self._fetchers:
@@ -211,7 +215,7 @@ class Consumer:
         with self._started() as (state, shop):
             async with extending(state, shop.leases):
                 try:
-                    state.buffer.put(state.own(await state.backend.reserve(1, wait)))
+                    await fetch_one(state, wait)
                     worker = Worker(shop, 0)
                     found = bool(state.owned)
                     while (item := state.buffer.take()) is not None or shop.close_batches():
@@ -250,8 +254,17 @@ class Consumer:
                 continue
             state.progress.clear()
             if not shop.close_batches() or state.owned:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(state.progress.wait(), 0.02)
+                await self._until_progress(state)
+
+    async def _until_progress(self, state: ConsumerState) -> None:
+        """Wait until something is settled; where that takes its time, what comes meanwhile is fetched too."""
+        try:
+            async with asyncio.timeout(_MOMENT):
+                await state.progress.wait()
+        except TimeoutError:
+            self._fetchers.append(asyncio.create_task(fetch_forever(state)))
+            await state.progress.wait()
+            await self._end_fetchers()
 
     def _settled(self) -> int:
         recorder = self._recorder

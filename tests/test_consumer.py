@@ -410,6 +410,26 @@ def test_the_rate_limit_holds_and_gives_back(app):
     assert run(queue.size()).ready == 2
 
 
+def test_the_rate_limit_holds_for_one_message_by_hand(app):
+    """Processing one message takes a grant, waits for it no longer than for a message, and gives it back if none came."""
+    queue = app.queue("q", rate_limit=taskq.RateLimit(0.001, per=1.0, burst=1))
+    ran = []
+
+    @queue.task
+    async def works() -> None:
+        ran.append(1)
+
+    async def scenario():
+        consumer = app.consumer(queue)
+        assert not await consumer.process_one()
+        queue.enqueue_many(works.message() for _ in range(2))
+        assert [await consumer.process_one(wait) for wait in (0.0, 0.0, 0.01)] == [True, False, False]
+
+    run(scenario())
+    assert ran == [1]
+    assert run(queue.size()).ready == 1
+
+
 def test_the_worker_limit_holds_over_consumers():
     """Two consumers of one queue together never run more handlers than the limit."""
     app = taskq.App()
@@ -978,6 +998,47 @@ def test_process_all_sees_what_is_given_back_while_the_backend_looks(app):
     fails_first.enqueue()
     run(app.consumer(queue).process_all())
     assert ran == [1, 2, 3, 4]
+
+
+def test_process_all_waits_for_messages_instead_of_asking_again_and_again(app):
+    """While a handler takes its time the backend is asked once, and what comes meanwhile is processed beside it."""
+    queue = app.queue("q", reserve_wait=600.0)
+    backend, asked, ran = queue.backend, [], []
+    ends, came = asyncio.Event(), asyncio.Event()
+
+    class Counting(Flaky):
+        async def reserve(self, n, wait):
+            asked.append(wait)
+            return await backend.reserve(n, wait)
+
+    queue.backend = Counting(backend, {})
+
+    @queue.task
+    async def slow() -> None:
+        await ends.wait()
+        ran.append("slow")
+
+    @queue.task
+    async def late() -> None:
+        ran.append("late")
+        came.set()
+
+    async def scenario():
+        slow.enqueue()
+        processing = asyncio.create_task(app.consumer(queue).process_all())
+        await until(lambda: 600.0 in asked)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        before = len(asked)
+        late.enqueue()
+        await asyncio.wait_for(came.wait(), 60)
+        ends.set()
+        assert await asyncio.wait_for(processing, 60) == 2
+        return before
+
+    assert run(scenario()) <= 5
+    assert ran == ["late", "slow"]
+    assert run(queue.size()) == Size()
 
 
 @pytest.mark.parametrize("swallows", [True, False])

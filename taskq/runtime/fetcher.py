@@ -6,11 +6,12 @@ import asyncio
 import logging
 
 from taskq.core.prefetch import prefetch
+from taskq.core.rate_limit import Grant
 from taskq.core.retry import backoff, suspects_last
 from taskq.errors import BackendError
 from taskq.runtime.state import ConsumerState
 
-__all__ = ["fetch", "fetch_forever"]
+__all__ = ["fetch", "fetch_forever", "fetch_one"]
 
 logger = logging.getLogger("taskq")
 
@@ -56,6 +57,23 @@ async def _take(state: ConsumerState, n: int, wait: float) -> int:
         while not (grant := await state.broker.limiter.take(f"rate:{state.queue}", limit, n)).allowed:  # noqa: ASYNC110
             await asyncio.sleep(grant.retry_after)
         n = grant.allowed
+    return await _reserve(state, n, wait, grant)
+
+
+async def fetch_one(state: ConsumerState, wait: float) -> int:
+    """Reserve one message, if the rate limit grants it and it comes within `wait` seconds; return how many came."""
+    limit, grant, end = state.options.rate_limit, None, state.monotonic() + wait
+    if limit is not None:
+        while not (grant := await state.broker.limiter.take(f"rate:{state.queue}", limit, 1)).allowed:
+            left = end - state.monotonic()
+            if left <= 0:
+                return 0
+            await asyncio.sleep(min(grant.retry_after, left))
+    return await _reserve(state, 1, max(0.0, end - state.monotonic()), grant)
+
+
+async def _reserve(state: ConsumerState, n: int, wait: float, grant: Grant | None) -> int:
+    limit = state.options.rate_limit
     taken = 0
     try:
         reservations = await state.backend.reserve(n, wait)
