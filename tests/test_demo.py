@@ -57,7 +57,7 @@ def test_json_is_one_object_whose_numbers_add_up(texts, capsys):
     }
     assert {key: report[key] for key in expected} == expected
     assert report["batches"] >= 1
-    assert 0.5 <= report["seconds"] < 10  # the delayed message alone takes half a second
+    assert report["seconds"] >= 0.5  # the delayed message alone takes half a second
     assert report["throughput"] == pytest.approx((3 * FILES + hopeless) / report["seconds"], rel=0.01)
     assert 0 < report["latency_p50_ms"] <= report["latency_p99_ms"] < 1000 * report["seconds"]
     first, *_, last = err.splitlines()

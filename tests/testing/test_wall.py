@@ -157,8 +157,8 @@ def test_sleeps_do_not_hang(loop, clock, tool):
         loop.run_until_complete(asyncio.wait_for(asyncio.sleep(3600), 7200))
         assert_all(3600)
         began = time.perf_counter()
-        asyncio.run(asyncio.wait_for(asyncio.sleep(0.01), 5))
-        assert 0.01 <= time.perf_counter() - began < 5
+        asyncio.run(asyncio.wait_for(asyncio.sleep(0.01), 600))
+        assert 0.01 <= time.perf_counter() - began < 600
         assert_all(3600)
 
 
