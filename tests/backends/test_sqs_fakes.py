@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 from botocore.exceptions import ClientError
 from moto.core import DEFAULT_ACCOUNT_ID
-from moto.sqs.models import Message, SQSBackend, sqs_backends
+from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 from sqs_support import SERVERS, set_credentials
 
 from taskq.backends.sqs.texts import size_of
@@ -98,7 +98,7 @@ def test_a_stale_receipt_is_an_error(client, make):
         client.delete_message(QueueUrl=url, ReceiptHandle=expired_and_taken(client, url))
 
 
-@on("moto")
+@on("moto", "localstack")
 def test_a_stale_receipt_shows_what_another_owns(client, make):
     """The old owner can make visible what the new one works on."""
     url = make()
@@ -143,10 +143,30 @@ def test_control_characters_are_taken(client, make):
     assert client.send_message(QueueUrl=make(), MessageBody="x\x00")["MessageId"]
 
 
-@on("localstack")
+@on("ministack", "localstack")
 def test_any_delay_is_taken(client, make):
     """SQS refuses more than 900 seconds; what is sent from here never says more."""
     assert client.send_message(QueueUrl=make(), MessageBody="x", DelaySeconds=901)["MessageId"]
+
+
+@on("ministack", "localstack")
+def test_any_visibility_is_taken(client, make):
+    """SQS refuses more than twelve hours; what is reserved from here is never meant for longer."""
+    assert receive(client, make(), VisibilityTimeout=43_201) == []
+
+
+@on("moto", "ministack", "localstack")
+def test_any_number_of_attributes_is_taken(client, make):
+    """SQS refuses more than ten; what is sent from here has one at most."""
+    attributes = {f"a{number}": {"DataType": "String", "StringValue": "x"} for number in range(11)}
+    assert client.send_message(QueueUrl=make(), MessageBody="x", MessageAttributes=attributes)["MessageId"]
+
+
+@on("ministack")
+def test_any_type_of_attribute_is_taken(client, make):
+    """SQS refuses one that it does not know; from here all are a String."""
+    strange = {"a": {"DataType": "Strange", "StringValue": "x"}}
+    assert client.send_message(QueueUrl=make(), MessageBody="x", MessageAttributes=strange)["MessageId"]
 
 
 @on("localstack")
@@ -197,7 +217,28 @@ def test_two_receives_take_one_message(client, make):
 
 
 @on("moto")
+def test_polls_look_once_a_second_and_never_end_where_time_stands_still(make):
+    """SQS answers when something becomes visible; `moto_server` looks more often, and virtual time asks without waiting."""
+    name, looks = queue_of(make()).name, []
+
+    class Enough(Exception):
+        pass
+
+    def wait_for_messages(_, seconds):
+        looks.append(seconds)
+        if len(looks) == 5:
+            raise Enough
+
+    receive_message = SQSBackend.receive_message.__wrapped__
+    backend = sqs_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
+    frozen = patch("moto.sqs.models.unix_time", lambda: 1000.0)
+    with patch.object(Queue, "wait_for_messages", wait_for_messages), frozen, pytest.raises(Enough):
+        receive_message(backend, name, 1, 2, 30)
+    assert looks == [1] * 5
+
+
+@on("moto", "ministack")
 def test_nothing_can_be_moved_back(client, make):
     """SQS moves dead letters back by itself where it is asked to; what looks after ours receives and sends them."""
-    with pytest.raises(Exception, match="(?i)not.*implemented|500"):
+    with pytest.raises(ClientError, match=r"\(500\)|InvalidAction"):
         client.start_message_move_task(SourceArn="arn:aws:sqs:us-east-1:123456789012:x")
