@@ -945,6 +945,32 @@ def test_a_lost_reservation_cancels_the_run(app, monkeypatch):
     assert run(scenario()).processed == 0
 
 
+def test_a_loss_is_told_once(app, monkeypatch, caplog):
+    """While a handler in a thread runs on, each look finds its message lost again; the log says so once for each delivery."""
+    queue, looks, ends = app.queue("q", reservation_timeout=0.05), [], threading.Event()
+
+    async def lost(self, reservation, by):
+        looks.append(reservation.receipt)
+        raise ReservationLost("gone")
+
+    @queue.task
+    def works() -> None:
+        assert ends.wait(60)
+
+    async def scenario():
+        consumer = app.consumer(queue)
+        works.enqueue()
+        monkeypatch.setattr(MemoryBackend, "extend", lost)
+        await consumer.start()
+        await until(lambda: len(looks) >= len(set(looks)) + 3)
+        ends.set()
+        await consumer.stop()
+
+    run(scenario())
+    told = [record.getMessage() for record in caplog.records if " was lost " in record.getMessage()]
+    assert len(told) == len(set(looks))
+
+
 def test_a_decision_outlives_a_stop_in_the_middle_of_its_settling(app):
     """A release that is on its way when the consumer stops is made again, not replaced by giving back as it was."""
     queue = app.queue("q")

@@ -80,7 +80,8 @@ async def _extend(state: ConsumerState, delivery: Delivery) -> None:
 
 
 def _lose(state: ConsumerState, delivery: Delivery) -> None:
-    if state.owned.get(id(delivery)) is delivery:
+    if state.owned.get(id(delivery)) is delivery and not delivery.lost:
+        delivery.lost = True  # a handler in a thread may run on for long; this is told once
         logger.warning("message %s on queue %r was lost to another consumer; its run is cancelled",
                        printable(delivery.reservation.id), state.queue)  # fmt: skip
         state.loop.call_soon_threadsafe(delivery.cancel)

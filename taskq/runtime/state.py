@@ -24,7 +24,7 @@ __all__ = ["Buffer", "ConsumerState", "Delivery", "Outbox", "Wiring"]
 class Delivery:
     """One reserved message on its way through the consumer; the `Run` behind a handler's `Context`."""
 
-    __slots__ = ("cancelled", "interrupted", "message", "reservation", "runner", "state", "task", "worker")
+    __slots__ = ("cancelled", "interrupted", "lost", "message", "reservation", "runner", "state", "task", "worker")
 
     def __init__(self, reservation: Reservation, state: ConsumerState) -> None:
         self.reservation = reservation
@@ -35,6 +35,7 @@ class Delivery:
         self.runner: asyncio.Task[Any] | None = None
         self.cancelled = False
         self.interrupted = False
+        self.lost = False
 
     def cancel(self) -> None:
         """Cancel the run: an async handler is interrupted, one in a thread sees `Context.cancelled`."""
