@@ -102,6 +102,12 @@ def broken_off(place, how, made, every):
     return sum(counts.values()), len(counts)
 
 
+def where(place, every=1):
+    """Say at which bytes a conversation is broken off."""
+    step = round(every / place.scale)
+    return "each byte" if step == 1 else f"every {step}th byte"
+
+
 def cut_calls(place):
     """Row 5."""
     for how, made, every in (
@@ -112,17 +118,20 @@ def cut_calls(place):
         place.tell(how)
         count, kinds = broken_off(place, how, made, every)
         verb = "cut" if how == "cut" else "turned mute"
-        where = "each byte" if every == 1 else f"every {every}th byte"
-        yield f"{kinds} kinds of call, {verb} at {where} of request and answer ({count} times)", "0 lost, 0 added twice", []
+        yield (
+            f"{kinds} kinds of call, {verb} at {where(place, every)} of request and answer ({count} times)",
+            "0 lost, 0 added twice",
+            [],
+        )
 
 
 def cancelled_calls(place):
     """Row 44."""
     count, kinds = broken_off(place, "cancel", calls.CALLS, 1)
-    yield f"{kinds} kinds of call, cancelled at each byte ({count} times)", "0 answers confused, 0 lost, 0 added twice", []
+    yield f"{kinds} kinds of call, cancelled at {where(place)} ({count} times)", "0 answers confused, 0 lost, 0 added twice", []
     with place.fleet() as fleet:
         count = asyncio.run(calls.break_partings_off(fleet.server.url, every=round(1 / place.scale)))
-    yield f"the end of a wait, cut at each byte ({count} times)", "0 answers confused, 0 lost", []
+    yield f"the end of a wait, cut at {where(place)} ({count} times)", "0 answers confused, 0 lost", []
 
 
 def cut_under_load(place):
