@@ -302,12 +302,12 @@ def test_under_pytest_asyncio(project):
     run(project, ASYNC.format(mark="@pytest.mark.asyncio"), plugins=["asyncio"]).assert_outcomes(passed=1)
 
 
-def test_under_anyio(project):
-    """So do those of anyio's plugin, on asyncio and, where it is installed, on trio."""
-    trio = "" if sys.modules.get("trio") else '\n\n@pytest.fixture\ndef anyio_backend(): return "asyncio"\n'
-    run(project, ASYNC.format(mark="@pytest.mark.anyio") + textwrap.indent(trio, "    "), plugins=["anyio"]).assert_outcomes(
-        passed=1
-    )
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_under_anyio(project, backend):
+    """So do those of anyio's plugin, also on trio: handlers run on the virtual loop, whatever the test runs on."""
+    fixture = f'\n\n    @pytest.fixture\n    def anyio_backend(): return "{backend}"\n'
+    test = ASYNC.replace("asyncio", "anyio").format(mark="@pytest.mark.anyio") + fixture
+    run(project, test, plugins=["anyio"]).assert_outcomes(passed=1)
 
 
 @pytest.mark.slow
