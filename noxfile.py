@@ -95,7 +95,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def simulate(session: nox.Session) -> None:
-    """Explore the simulator: `-- --determinism`, `-- --bugs`, `-- --survey SECONDS`."""
+    """Explore the simulator: `-- --determinism`, `-- --bugs`, `-- --survey SECONDS`, `-- --speed`, `-- --reference HISTORIES`."""
     install(session, "test")
     session.run("python", "-m", "benchmarks.exploration", *session.posargs)
 
