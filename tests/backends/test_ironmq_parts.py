@@ -4,6 +4,8 @@ import asyncio
 import gc
 import json
 import logging
+import os
+import socket
 import traceback
 
 import httpx
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from support import FakeClock, run, until
 
 import taskq
-from taskq.backends.ironmq import configured, settings_for
+from taskq.backends.ironmq import configured, link, settings_for
 from taskq.backends.ironmq.calls import Calls, Draft, Owned
 from taskq.backends.ironmq.receipt import Receipt, Turns
 from taskq.backends.ironmq.sending import OVERHEAD, Sender
@@ -31,6 +33,7 @@ from taskq.backends.ironmq.text import (
     write_dead,
 )
 from taskq.errors import BackendError, BackendUnavailable, ConfigError, MessageTooLarge, ReservationLost, TaskqError
+from taskq_testing.ironmq_server import ironmq_server
 from taskq_testing.loop import VirtualLoop
 
 # -- where and who
@@ -131,6 +134,41 @@ def test_an_app_refuses_what_it_cannot_use(monkeypatch):
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(ConfigError, match=r"install taskq\[ironmq\]"):
         taskq.App("ironmq://p:t@h/")
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({}, None),
+        ({"https_proxy": "http://p:1"}, "http://p:1"),
+        ({"HTTPS_PROXY": "p:1"}, "http://p:1"),
+        ({"http_proxy": "http://p:1"}, None),
+        ({"all_proxy": "http://p:1"}, "http://p:1"),
+        ({"all_proxy": "http://p:1", "no_proxy": "other,mq.example"}, None),
+        ({"all_proxy": "http://p:1", "no_proxy": "*"}, None),
+    ],
+)
+def test_a_proxy_of_the_environment_is_used(monkeypatch, environ, proxy):
+    """As httpx's own client would: for the scheme, or for all, unless the host is named as an exception."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert link.proxy_for(httpx.URL("https://mq.example/3/projects/p")) == proxy
+
+
+def test_requests_go_through_the_proxy(monkeypatch):
+    """A proxy that cannot be reached is what the error is about; the server itself would have been."""
+    with ironmq_server() as server:
+        with socket.socket() as nobody:  # bound and not listening: whoever connects is refused
+            nobody.bind(("127.0.0.1", 0))
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+            with pytest.raises(BackendUnavailable, match="cannot be reached"):
+                run(queue_at(server.url, send_timeout=0.0).send(messages(b"a" * 20)))
+        monkeypatch.setenv("no_proxy", server.host)
+        assert run(queue_at(server.url, send_timeout=0.0).send(messages(b"a" * 20))) == [None]
 
 
 # -- texts
@@ -783,8 +821,6 @@ def test_the_token_is_in_no_text(caplog):
 
 def test_nothing_is_left_open():
     """Clients are closed with their loops; no warning of an open socket, a lost task or an unheard error."""
-    from taskq_testing.ironmq_server import ironmq_server
-
     with ironmq_server() as server:
 
         async def scenario():

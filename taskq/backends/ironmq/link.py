@@ -112,9 +112,7 @@ class Link:
 
     def _new(self) -> httpx.AsyncBaseTransport:
         """Return what connects to the server, through the proxy that the environment names for it."""
-        url = httpx.URL(self._settings.url)
-        proxy = None if urllib.request.proxy_bypass(url.host) else urllib.request.getproxies().get(url.scheme)
-        return httpx.AsyncHTTPTransport(verify=self._verify, limits=_LIMITS, proxy=proxy)
+        return httpx.AsyncHTTPTransport(verify=self._verify, limits=_LIMITS, proxy=proxy_for(httpx.URL(self._settings.url)))
 
     async def _until_the_end(self, transport: httpx.AsyncBaseTransport) -> AsyncGenerator[None]:
         try:
@@ -129,6 +127,15 @@ class Link:
         if self._end is not None:
             end, self._end = self._end, None
             await end.aclose()
+
+
+def proxy_for(url: httpx.URL) -> str | None:
+    """Return the proxy that the environment names for a server, by its scheme or for all, unless `no_proxy` names the host."""
+    if urllib.request.proxy_bypass(url.host):
+        return None
+    named = urllib.request.getproxies()
+    proxy = named.get(url.scheme) or named.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 class Links:
