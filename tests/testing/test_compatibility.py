@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def run_python(*arguments, cwd, code=0):
     """Run a Python process and return what it printed."""
-    done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=55)
+    done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 

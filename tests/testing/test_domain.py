@@ -364,7 +364,7 @@ domain.kill()
 loop.close()
 print("closed")
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     assert (done.stdout, done.stderr) == ("closed\n", "")
 
 

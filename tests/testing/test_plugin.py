@@ -457,7 +457,7 @@ def test_the_debugger_stays_away_from_other_failures(project):
     """An ordinary failing test is only reported."""
     project.makepyfile(test_it="import taskq_testing.explore.decorator\ndef test_it(): assert False")
     command = [sys.executable, "-m", "pytest", "--taskq-debug", *without()]
-    done = subprocess.run(command, input="", capture_output=True, text=True, cwd=project.path, check=False, timeout=50)
+    done = subprocess.run(command, input="", capture_output=True, text=True, cwd=project.path, check=False, timeout=200)
     assert (done.returncode, "step" in done.stdout) == (1, False)
 
 
@@ -481,14 +481,15 @@ def test_the_plugin_imports_nothing_heavy():
 
 @pytest.mark.slow
 def test_the_plugin_is_quick_to_import():
-    """It takes at most 20 ms, the best of ten."""
+    """It takes at most a tenth of what pytest itself takes, where 20 ms are more than that; the best of five."""
 
-    def milliseconds():
+    def share():
         command = [sys.executable, "-X", "importtime", "-c", "import pytest, taskq_testing.plugin"]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
-        return int(lines[-1].split("|")[1]) / 1000
+        took = {line.split("|")[2].strip(): int(line.split("|")[1]) for line in lines[1:]}
+        return took["taskq_testing.plugin"] / took["pytest"]
 
-    assert min(milliseconds() for _ in range(10)) <= 20
+    assert min(share() for _ in range(5)) <= 0.1
 
 
 @pytest.mark.slow
