@@ -481,7 +481,7 @@ def test_the_plugin_imports_nothing_heavy():
 
 @pytest.mark.slow
 def test_the_plugin_is_quick_to_import():
-    """It takes at most a tenth of what pytest itself takes, where 20 ms are more than that; the best of five."""
+    """It takes at most a tenth of what pytest itself takes, which is well below 20 ms; the best of five."""
 
     def share():
         command = [sys.executable, "-X", "importtime", "-c", "import pytest, taskq_testing.plugin"]

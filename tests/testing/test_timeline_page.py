@@ -529,7 +529,7 @@ def test_everything_can_be_reached_and_has_a_name(show):
 
 
 def test_thousands_of_events_stay_smooth(show):
-    """With 5,000 events a step puts two pictures together and draws what belongs to the moment; only a new view draws them all."""
+    """With 5,000 events a step puts two pictures together and draws what belongs to the moment; only a new view draws all."""
     history = fleet(5000, 1)
     browser = show(history)
     step = "Object.assign(state, { index: 2000 + i, u: layout.u[2000 + i] }); painter.draw(state, null);"
