@@ -38,7 +38,7 @@ class Fleet:
 
     def __init__(self, directory, server, processes, **options):
         self.server = server
-        self.options = {"reservation_timeout": 2.0, "reserve_wait": 0.5, **options}
+        self.options = {"reservation_timeout": 2.0, "reserve_wait": 0.5, "send_timeout": 60.0, **options}
         self.journals = Journals(directory)
         self.journal = Journal(directory, "test")
         self._directory = Path(directory)

@@ -1,9 +1,12 @@
 """Consumers whose connections are cut under load, or die without a word (rows 6 and 11)."""
 
+import math
 import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+from redis.exceptions import RedisError
 
 from taskq_testing.services import Proxy
 from tests.chaos.fleet import Serving
@@ -25,7 +28,7 @@ def cuts(fleet, *, jobs, cuts, seed=0, tell=None):
         with ThreadPoolExecutor(1) as threads:
             sending = threads.submit(send, fleet, queue, jobs)
             for moment in sorted(draw.uniform(0.05, 0.95) * jobs for _ in range(cuts)):
-                journals.wait(lambda moment=moment: journals.counts["end"] >= moment)
+                reach(fleet, moment, sending)
                 gaps.append(_cut(fleet, proxy))
                 if tell is not None:
                     tell(f"{len(gaps)} of {cuts} cuts, {journals.counts['end']} runs")
@@ -38,9 +41,28 @@ def send(fleet, queue, jobs):
     """Send messages, not too far ahead of the consumer."""
     work = queue.tasks.find("work")
     for first in range(0, jobs, _CHUNK):
-        while fleet.left > _AHEAD:
+        while _waiting(fleet) > _AHEAD:
             pause(0.005)
         queue.enqueue_many(work.message(n, 0.0005) for n in range(first, min(first + _CHUNK, jobs)))
+
+
+def reach(fleet, moment, sending):
+    """Wait until so many runs have ended; raise what ended the sender, if it cannot come to that."""
+
+    def reached():
+        if sending.done():
+            sending.result()
+        return fleet.journals.counts["end"] >= moment
+
+    fleet.journals.wait(reached)
+
+
+def _waiting(fleet):
+    """Return how many messages wait; more than any, while the server is away."""
+    try:
+        return fleet.left
+    except (RedisError, OSError):
+        return math.inf
 
 
 def _cut(fleet, proxy):

@@ -16,7 +16,7 @@ from taskq.runtime import chores, fetcher
 from taskq_testing.services import Proxy
 from tests.chaos.fleet import STREAM, Serving
 from tests.chaos.jobs import pause
-from tests.chaos.network import send
+from tests.chaos.network import reach, send
 
 ERRORS = (
     "READONLY You can't write against a read only replica.",
@@ -50,7 +50,7 @@ def restarts(fleet, *, jobs, restarts, seed=0, tell=None):
     with Serving(fleet.build("consumer")[0]), ThreadPoolExecutor(1) as threads:
         sending = threads.submit(send, fleet, fleet.queue, jobs)
         for number, moment in enumerate(sorted(draw.uniform(0.05, 0.95) * jobs for _ in range(restarts))):
-            journals.wait(lambda moment=moment: journals.counts["end"] >= moment)
+            reach(fleet, moment, sending)
             restart(fleet, kill=number % 2 == 0)
             if tell is not None:
                 tell(f"{number + 1} of {restarts} restarts, {journals.counts['end']} runs")
