@@ -485,8 +485,13 @@ def test_a_reserve_that_fails_at_once_says_so(connect, loop):
         loop.run_until_complete(connect(Scripted(lambda *_: REFUSED)).reserve(5, 0))
 
 
-def test_waits_are_long_polls_of_whole_seconds(connect):
-    """A wait is one long poll, or several where SQS waits no longer; a part of a second is waited for here."""
+@pytest.mark.parametrize(
+    ("timeout", "polls"), [(300.0, [20, 20, 5]), (60.0, [20, 20, 5]), (31.0, [10] * 4 + [5]), (2.0, [1] * 45)]
+)
+def test_waits_are_long_polls_of_whole_seconds(timeout, polls):
+    """A wait is one long poll, or several where SQS waits no longer, and where a reservation, which began at any moment of
+    the poll, would hardly last longer; a part of a second is waited for here.
+    """
     waits = []
     clock = VirtualClock(loop := VirtualLoop())
 
@@ -495,10 +500,11 @@ def test_waits_are_long_polls_of_whole_seconds(connect):
         loop.now += parameters["WaitTimeSeconds"] * 1_000_000_000
         return {}
 
-    queue = taskq.App("sqs://", client=Scripted(answer), clock=clock).broker.queue("q", QueueOptions())
+    app = taskq.App("sqs://", client=Scripted(answer), clock=clock)
+    queue = app.broker.queue("q", QueueOptions(reservation_timeout=timeout))
     loop.run_until_complete(queue.reserve(1, 45.5))
-    assert waits[:3] == [20, 20, 5]
-    assert set(waits[3:]) == {0}
+    assert waits[: len(polls)] == polls
+    assert set(waits[len(polls) :]) == {0}
     assert loop.time() == 45.5
     loop.close()
 

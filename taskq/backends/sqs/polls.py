@@ -92,6 +92,8 @@ class Polls:
         self._place = place
         self._visibility = visibility
         self._at_once = at_once
+        # Nobody knows at what moment of a poll SQS began to count: it must be short beside what is counted.
+        self._longest = min(LONGEST_POLL, max(1, visibility // 3)) if service.settings.long_poll else 0
         self._monotonic = service.clock.monotonic
 
     async def take(self, n: int, wait: float) -> list[Found]:
@@ -117,7 +119,7 @@ class Polls:
     async def _first(self, polls: list[_Poll], n: int, wait: float) -> Found:
         deadline, looks, left = self._monotonic() + wait, 0, wait
         while True:
-            seconds = min(LONGEST_POLL, max(0, int(left))) if self._service.settings.long_poll else 0
+            seconds = min(self._longest, max(0, int(left)))
             found = await self._call(polls, min(n, self._at_once), seconds)
             left = deadline - self._monotonic()
             if found.messages or left <= 0:
