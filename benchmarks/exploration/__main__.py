@@ -17,7 +17,7 @@ def main() -> int:
         "--determinism", nargs="?", type=int, const=1000, metavar="FLEETS", help="run generated fleets four times each"
     )
     parser.add_argument("--bugs", nargs="?", type=int, const=200, metavar="SEEDS", help="look for each planted bug")
-    parser.add_argument("--survey", nargs="?", type=float, const=60.0, metavar="SECONDS", help="explore for a while")
+    parser.add_argument("--survey", nargs="?", type=float, const=60.0, metavar="SECONDS", help="explore for so long, in processor time")
     parser.add_argument("--speed", nargs="?", type=float, const=10.0, metavar="SECONDS", help="measure seeds a second, and a day")
     parser.add_argument(
         "--reference", nargs="?", type=int, const=100_000, metavar="HISTORIES", help="compare the oracle with a second judge"

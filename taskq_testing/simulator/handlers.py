@@ -62,28 +62,31 @@ class RecordingHook(Hook):
 
     def on_start(self, event: Started) -> None:
         """Number the run that is about to begin."""
-        run = self.recorder.next_run()
+        recorder, queue = self.recorder, event.queue
+        run = recorder.next_run()
         _RUNS.set((*_RUNS.get(), (run, event)))
-        self.recorder.record("hook", run=run, queue=event.queue, message=printable(event.message.id), outcome="start")
-        self.recorder.record("buffered", queue=event.queue, n=self.recorder.buffered(event.queue))
+        recorder.record("hook", run=run, queue=queue, message=printable(event.message.id), outcome="start")
+        recorder.record("buffered", queue=queue, n=recorder.buffered(queue))
 
     def on_settle(self, event: Settled) -> None:
         """Write down what was decided."""
         message = printable(event.message.id)
         settled = _SETTLED.get()  # a batch may hold two copies of one message, which are settled in their order
-        mine = (run for run, started in _RUNS.get() if started.message.id == event.message.id and run not in settled)
-        run = next(mine, 0)
+        run = 0
+        for number, started in _RUNS.get():
+            if started.message.id == event.message.id and number not in settled:
+                run = number
+                break
         _SETTLED.set((*settled, run))
-        decision = event.decision
-        fields: dict[str, Any] = {"run": run, "queue": event.queue, "message": message}
-        self.recorder.record("hook", outcome="settle", **fields)
+        decision, queue, record = event.decision, event.queue, self.recorder.record
+        record("hook", run=run, queue=queue, message=message, outcome="settle")
         if isinstance(decision, Ack):
-            self.recorder.record("settled", outcome="ack", **fields)
+            record("settled", run=run, queue=queue, message=message, outcome="ack")
         elif isinstance(decision, Release):
-            self.recorder.record("settled", outcome="release", delay=decision.delay, **fields)
+            record("settled", run=run, queue=queue, message=message, outcome="release", delay=decision.delay)
         else:
             outcome = "dead" if isinstance(decision, DeadLetter) else "fallback"
-            self.recorder.record("settled", outcome=outcome, reason=decision.reason, **fields)
+            record("settled", run=run, queue=queue, message=message, outcome=outcome, reason=decision.reason)
 
     def on_pause(self, event: Paused) -> None:
         """Write down that a task pauses."""
