@@ -17,26 +17,29 @@ def main() -> int:
         "--determinism", nargs="?", type=int, const=1000, metavar="FLEETS", help="run generated fleets four times each"
     )
     parser.add_argument("--bugs", nargs="?", type=int, const=200, metavar="SEEDS", help="look for each planted bug")
-    parser.add_argument("--survey", nargs="?", type=float, const=60.0, metavar="SECONDS", help="explore for so long, in processor time")
+    parser.add_argument(
+        "--survey", nargs="?", type=float, const=60.0, metavar="SECONDS", help="explore for so long, in processor time"
+    )
     parser.add_argument("--speed", nargs="?", type=float, const=10.0, metavar="SECONDS", help="measure seeds a second, and a day")
     parser.add_argument(
         "--reference", nargs="?", type=int, const=100_000, metavar="HISTORIES", help="compare the oracle with a second judge"
     )
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="where the survey begins")
+    parser.add_argument("--backend", choices=("memory", "redis"), default="memory", help="what --bugs and --survey are about")
     asked = parser.parse_args()
     logging.disable(logging.CRITICAL)  # what faults do to consumers is in the history
     results = []
     if asked.determinism:
         results.append(determinism.report(asked.determinism))
     if asked.bugs:
-        results.append(bugs.report(asked.bugs))
+        results.append(bugs.report(asked.bugs, asked.backend))
     if asked.speed:
         results.append(speed.report(asked.speed))
     if asked.reference:
         command = [sys.executable, "-m", "tests.testing.reference", str(asked.reference)]
         results.append(subprocess.run(command, check=False).returncode == 0)
     if asked.survey or not results:
-        results.append(survey.report(asked.survey or 60.0, asked.first))
+        results.append(survey.report(asked.survey or 60.0, asked.first, asked.backend))
     return 0 if all(results) else 1
 
 

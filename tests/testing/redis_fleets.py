@@ -4,12 +4,11 @@ import asyncio
 from contextlib import suppress
 from types import SimpleNamespace
 
-from testing.fleets import mixed, mixed_app
-
 import taskq
 from taskq.errors import BackendError
 from taskq_testing.faults import Fault
 from taskq_testing.loop import current_domain
+from tests.testing.fleets import mixed, mixed_app
 
 _stage = SimpleNamespace(world=None, deaths=0)
 """Where a handler finds the world that it is run in, and how often it has died."""

@@ -3,14 +3,14 @@
 import contextlib
 
 import pytest
-from testing.planted_redis import BUGS, eager
-from testing.redis_fleets import PLAYS
 
 from taskq_testing.explore.strategies import named
 from taskq_testing.faults import FAULTS, faults_of
 from taskq_testing.simulator import scenario
 from taskq_testing.simulator.redis import RedisService
 from taskq_testing.tape import Tape
+from tests.testing.planted_redis import BUGS, eager
+from tests.testing.redis_fleets import PLAYS
 
 LIMIT = 240.0
 
