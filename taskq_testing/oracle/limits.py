@@ -104,10 +104,17 @@ class _Bucket:
         """Return the grant that a refund is of and forget it: that of its moment, or of any if that is not known."""
         grants, moment = self.unused.get(event.process, []), event.due
         index = bisect_left(grants, moment, key=_moment)
+        fits = []
         while index < len(grants) and grants[index].t == moment:
             if grants[index].n >= event.n:
-                return grants.pop(index)
+                fits.append(index)
             index += 1
+        if fits:
+            # Fetchers may have grants of one moment. The largest may be what is given back, and is left for what comes next.
+            fits.sort(key=lambda fit: grants[fit].n)
+            largest = grants[fits[-1]]
+            del grants[fits[0]]
+            return largest
         for last in range(len(grants) - 1, -1, -1) if not moment else ():
             if grants[last].n >= event.n:
                 return grants.pop(last)

@@ -92,6 +92,16 @@ def test_a_refund_names_its_grant():
     assert story(3, "refund", process="w1", key="rate:q", n=2, due=1).numbers() == [20]
 
 
+@pytest.mark.parametrize("given_back", [(1, 3), (3, 1)])
+def test_grants_of_one_moment_are_told_apart_by_their_size(given_back):
+    """Two fetchers of one process may give back what both were granted at one moment, the smaller one first too, and no more."""
+    story = limited((1, 3), (1, 1))
+    for count in given_back:
+        story(1, "refund", process="w1", key="rate:q", n=count, due=1)
+    assert story(1, "grant", process="w2", key="rate:q", n=5).judged() == []
+    assert story(1, "refund", process="w1", key="rate:q", n=1, due=1).numbers() == [20]
+
+
 def test_a_refund_of_what_was_used():
     """A grant that something started with cannot be given back, and not twice."""
     assert started(limited((0, 5)), 1)(1, "refund", process="w1", key="rate:q", n=5).numbers() == [20]
