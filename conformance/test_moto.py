@@ -1,7 +1,10 @@
 """The SQS backend keeps the contract."""
 
+import pytest
 from taskq_conformance import BackendSuite
 from taskq_conformance.targets.moto import moto
+
+pytestmark = pytest.mark.slow
 
 
 class TestMoto(BackendSuite):

@@ -64,7 +64,7 @@ class _Reporter:
         """Take the results of one test."""
         if report.when != "call":
             return
-        properties: list[tuple[str, Any]] = report.user_properties  # type: ignore[assignment]  # ours are maps
+        properties: list[tuple[str, Any]] = report.user_properties
         for name, value in properties:
             if name == TARGET:
                 self._targets[value["name"]] = value

@@ -135,10 +135,10 @@ def _run_alone(profile: Profile, scenario: Scenario, seed: int) -> tuple[Excepti
         raise
     except Exception as raised:  # noqa: BLE001 - a deadlock, or a service that broke
         error = raised
-    virtual = loop.time()
-    with contextlib.suppress(Exception):  # what is left over was judged already
-        loop.close()
-    return error, virtual
+    finally:
+        with contextlib.suppress(Exception):  # what is left over was judged already
+            loop.close()
+    return error, loop.time()
 
 
 def _loop(seed: int) -> VirtualLoop:

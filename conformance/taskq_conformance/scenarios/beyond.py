@@ -38,8 +38,8 @@ async def a_huge_message_is_one_message(bench: Bench) -> None:
 
 @scenario("G54", needs=("larger_batches",))
 async def a_huge_batch_is_one_call(bench: Bench) -> None:
-    """One send, and one acknowledgement, take 1200 messages, or twice the claimed limit."""
-    place, count = bench.place(), int(_twice(bench.claims.batch, 1200))
+    """One send, and one acknowledgement, take 150 messages, or twice the claimed limit."""
+    place, count = bench.place(), int(_twice(bench.claims.batch, 150))
     answers = await place.backend.send([place.outgoing(number) for number in range(count)])
     same(list(answers), [None] * count, "the answers")
     taken = await place.take(count, patience=400)

@@ -29,6 +29,8 @@ _ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
+_LOOK = "taskq.backends.sqs.polls._LOOK"
+
 CLAIMS = Capabilities(
     delay=Max(900.0),
     dedup=Window(),
@@ -57,7 +59,8 @@ def _parts() -> tuple[Any, Any]:
 def _service(clock: Clock) -> Iterator[Connect]:
     mock, client = _parts()
     stores = MemoryBroker(clock)
-    with patch.dict("os.environ", _ENVIRONMENT), mock.mock_aws(), wall_clock(clock):
+    # The backend looks less often at first: each look costs milliseconds here, and bounds are for the looks after that.
+    with patch.dict("os.environ", _ENVIRONMENT), patch(_LOOK, 0.5), mock.mock_aws(), wall_clock(clock):
         yield lambda own: connect("sqs://?long_poll=no", own, client, stores)
 
 
