@@ -26,8 +26,8 @@ from taskq_testing.services import Proxy
 from tests.chaos.jobs import wait
 
 OPTIONS = QueueOptions(reservation_timeout=30.0, send_timeout=20.0)
-ANSWER, STRAY = 0.3, 0.05
-"""Seconds for which those wait whose connections break; in life two and three."""
+ANSWER, PATIENCE, STRAY = 0.3, 30.0, 0.05
+"""Seconds for which those wait whose connections go mute, and all others, for the machine may be busy; in life two and three."""
 
 SIDES = ("server", "client")
 _numbers = itertools.count()
@@ -172,10 +172,10 @@ IN_THREADS = (sending("enqueue, from a thread", lambda: outgoing(b"a", b"b"), bl
 class Line:
     """One call, made again and again by way of a proxy that breaks it off."""
 
-    def __init__(self, url, call, proxy):
+    def __init__(self, url, call, proxy, answer=PATIENCE):
         name = f"line-{next(_numbers)}"
         self.call, self.proxy = call, proxy
-        self.far, self.near = backend_at(proxy.url, name, answer=ANSWER), backend_at(url, name, answer=30.0)
+        self.far, self.near = backend_at(proxy.url, name, answer=answer), backend_at(url, name, answer=PATIENCE)
         self.sent, self.given_up = [], []
 
     async def lengths(self):
@@ -262,6 +262,7 @@ class Parting(Line):
         """End a wait, of which the proxy cuts a connection after so many bytes more; then look for the message."""
         waiting = asyncio.create_task(self.far.reserve(1, 20.0))
         while not await self._blocked():
+            assert not waiting.done(), waiting
             await wait(0.001)
         self.proxy.cut_after(count, to=side)
         if message:
@@ -305,7 +306,7 @@ async def break_off(url, call, how, *, every):
     """Break one kind of call off at every so many bytes, and at the last ones, of both directions; return how often."""
     count = 0
     with Proxy(url) as proxy:
-        line = Line(url, call, proxy)
+        line = Line(url, call, proxy, ANSWER if how == "swallow" else PATIENCE)
         for side, length in (await line.lengths()).items():
             for position in sorted({*range(0, length, every), length - 1, length}):
                 await getattr(line, how)(side, position)
