@@ -28,7 +28,9 @@ from taskq.runtime.worker import Worker, Workshop
 __all__ = ["Consumer"]
 
 _FLUSH_PAUSE = 0.05
-_MOMENT = 0.02
+_MOMENT = 0.1
+"""Seconds that handlers may take before what comes meanwhile is waited for: to end such a wait may cost a connection."""
+
 _SILENCE = 0.4
 """Seconds after which a stopping consumer gives up if its backend took nothing of what it gives back meanwhile."""
 
@@ -254,16 +256,19 @@ class Consumer:
                 continue
             state.progress.clear()
             if not shop.close_batches() or state.owned:
-                await self._until_progress(state)
+                await self._until_progress(state, shop)
 
-    async def _until_progress(self, state: ConsumerState) -> None:
-        """Wait until something is settled; where that takes its time, what comes meanwhile is fetched too."""
+    async def _until_progress(self, state: ConsumerState, shop: Workshop) -> None:
+        """Wait until something is settled; where that takes its time, until all is, and fetch what comes meanwhile."""
         try:
             async with asyncio.timeout(_MOMENT):
                 await state.progress.wait()
         except TimeoutError:
             self._fetchers.append(asyncio.create_task(fetch_forever(state)))
-            await state.progress.wait()
+            while state.owned:
+                await state.progress.wait()
+                state.progress.clear()
+                shop.close_batches()
             await self._end_fetchers()
 
     def _settled(self) -> int:
