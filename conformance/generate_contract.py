@@ -6,12 +6,13 @@ from itertools import groupby
 from pathlib import Path
 
 from taskq_conformance.contract import GUARANTEES
-from taskq_conformance.scenario import all_scenarios
 
 HEAD = """# The contract
 
 What a backend of taskq promises. Each guarantee has a number that stays; each scenario of the suite cites one. The third column
 names the capability that a guarantee rests on: a backend that does not claim it is not held to it, and its report says so.
+`taskq conformance --list` lists the scenarios with the guarantee that each tries.
+
 Delivery is at-least-once: a message runs again after a crash or an expired reservation, and for no other reason.
 
 Written by `python conformance/generate_contract.py` from `taskq_conformance/contract.py`; a test compares the two.
@@ -21,14 +22,9 @@ Written by `python conformance/generate_contract.py` from `taskq_conformance/con
 def page() -> str:
     """Return the page."""
     parts = [HEAD]
-    scenarios = all_scenarios()
     for group, found in groupby(GUARANTEES.values(), key=lambda each: each.group):
         parts.append(f"\n## {group}\n\n| | guarantee | rests on |\n|---|---|---|\n")
         parts += [f"| {each.number} | {each.sentence} | {f'`{each.rests}`' if each.rests else ''} |\n" for each in found]
-    parts.append("\n## The scenarios\n")
-    for guarantee in GUARANTEES.values():
-        parts.append(f"\n{guarantee.number}\n")
-        parts += [f": `{each.name}` {each.sentence}\n" for each in scenarios if each.guarantee == guarantee.number]
     return "".join(parts)
 
 

@@ -1,5 +1,6 @@
 """The suite itself: it covers its contract, it fails what is wrong, and it is honest about what it did not try."""
 
+import io
 import re
 from collections import Counter
 from contextlib import contextmanager
@@ -7,14 +8,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 from taskq_conformance import Capabilities, Max, Ordering, Profile, Unavailable, Unsupported
 from taskq_conformance.contract import GUARANTEES
+from taskq_conformance.live import Live
 from taskq_conformance.results import Environment, Run, read, written
 from taskq_conformance.run import run_profile, run_virtual
 from taskq_conformance.scenario import all_scenarios, scenario
 from taskq_conformance.targets import DEFAULT, NAMES, find
 
 from taskq.backends.memory import MemoryBackend, MemoryBroker
+from taskq.cli import main
 from taskq.errors import ConfigError
 
 HERE = Path(__file__).parent
@@ -250,3 +254,64 @@ def test_seeds_give_other_orders_and_the_same_answers():
     target = run_profile(HONEST, chosen, seeds=2)
     assert target.tally() == {"passed": 3 * len(chosen)}
     assert {result.seed for result in target.results} == {0, 1, 2}
+
+
+# -- the command line
+
+
+def command(capsys, *words):
+    status = main(["conformance", *words])
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+def test_the_command_line_runs_the_suite(capsys, tmp_path):
+    """It says how it goes, closes with a table, writes a report, and its status is that all was kept."""
+    status, out, _ = command(capsys, "memory://", "--only", "enqueue", "--report", str(tmp_path))
+    assert status == 0
+    assert re.search(r"^in all +8 +- +- +-$", out, re.MULTILINE)
+    assert read(tmp_path / "conformance.json").targets[0].tally() == {"passed": 8}
+
+
+def test_the_command_line_fails_with_the_backend(capsys, monkeypatch):
+    """A guarantee that is broken is told with its number and its reason, and the status is 1."""
+    monkeypatch.setattr(MemoryBackend, "_put", half_a_delay_of_memory)
+    status, out, _ = command(capsys, "memory", "--only", "a_delay_is_not_early")
+    assert status == 1
+    assert "failed: G12 delay.a_delay_is_not_early: the moment at which 5 s are over" in out
+
+
+PUT = MemoryBackend._put
+
+
+def half_a_delay_of_memory(self, entry, delay):
+    PUT(self, entry, delay / 2)
+
+
+def test_the_command_line_says_what_it_cannot_do(capsys):
+    """A target that does not answer, one that there is not, and a scenario that there is not are told in a sentence."""
+    status, out, _ = command(capsys, "redis://127.0.0.1:1/0", "--only", "enqueue.a_message_runs_once")
+    assert (status, "redis cannot run here: Redis at 127.0.0.1:1 cannot be reached" in out) == (1, True)
+    for words, text in ((["nothing"], "no target 'nothing'"), (["--only", "no such thing"], "--list"), (["x://y"], "no backend")):
+        status, _, told = command(capsys, *words)
+        assert (status, text in told) == (2, True)
+
+
+def test_the_command_line_lists_the_scenarios(capsys):
+    """Each with the guarantee that it tries."""
+    status, out, _ = command(capsys, "--list")
+    assert (status, len(out.splitlines())) == (0, len(SCENARIOS))
+
+
+def test_a_terminal_sees_a_bar_and_a_table():
+    """With rich the bar moves, what failed is told at once, and the table follows."""
+    console = Console(record=True, width=120, force_terminal=True, file=io.StringIO())
+    live = Live(console)
+    result = run_virtual(liar(_put=half_a_delay), SCENARIOS["delay.a_delay_is_not_early"])
+    live.begin("liar", 1)
+    live.result(result)
+    live.table("liar: [of] a kind", [("", "failed"), ("Delays", "1")])
+    live.close()
+    told = console.export_text()
+    assert "failed: G12 delay.a_delay_is_not_early" in told
+    assert "liar: [of] a kind" in told

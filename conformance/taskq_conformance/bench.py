@@ -25,6 +25,8 @@ __all__ = ["Bench"]
 _LIMIT = {"virtual": 90 * 86400.0, "real": 150.0}
 _PATIENCE = {"virtual": 600.0, "real": 60.0}
 _STEP = 0.25
+_BUSY = 30.0
+"""Seconds that a busy machine may take for anything."""
 
 
 class Bench:
@@ -39,7 +41,9 @@ class Bench:
     Attributes:
         claims: what the backend claims.
         tick: seconds of the unit of time.
-        late: seconds by which a message may come later than due.
+        late: seconds by which a message may come later than due: what is claimed in virtual time, and generous in real time,
+            where the machine may be busy.
+        lag: ticks after which what is due has come.
         virtual: whether time is virtual, so that waiting costs nothing and bounds are exact.
         strict: whether sizes are compared by state though that is not claimed, to see whether it is true.
         patience: seconds for which something may be waited for that has to happen soon.
@@ -48,9 +52,10 @@ class Bench:
     def __init__(self, profile: Profile, connect: Connect, clock_of: Callable[[str], Clock], prefix: str) -> None:
         self.claims: Capabilities = profile.capabilities
         self.tick = profile.tick
-        self.late = profile.late
         self.virtual = profile.time == "virtual"
-        self.patience = max(_PATIENCE[profile.time], 200 * profile.tick)
+        self.late = profile.late if self.virtual else profile.late + _BUSY
+        self.lag = profile.late / profile.tick
+        self.patience = max(_PATIENCE[profile.time], 100 * profile.tick)
         self.strict = False
         self._limit = max(_LIMIT[profile.time], 300 * profile.tick)
         self._connect = connect
@@ -95,6 +100,10 @@ class Bench:
     def late_expiry(self, timeout: float) -> float:
         """Return by how many seconds the end of a reservation may be seen later than it is: a tenth of its time."""
         return max(self.late, timeout / 10) + self.late + _STEP * self.tick
+
+    def lag_of_expiry(self, timeout: float) -> float:
+        """Return after how many ticks the end of a reservation has been seen."""
+        return max(self.lag, timeout / 10 / self.tick) + self.lag + _STEP
 
     # -- waiting
 

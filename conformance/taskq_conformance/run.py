@@ -19,6 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
+from taskq.errors import TaskqError
+from taskq.options import QueueOptions
 from taskq.runtime.clock import SystemClock
 from taskq_conformance.bench import Bench
 from taskq_conformance.capabilities import UNPROBED
@@ -197,8 +199,23 @@ class _Crowd:
         self._token = SystemClock().new_id().decode()[:8]
 
     async def run(self, scenarios: Sequence[Scenario]) -> list[Result]:
-        """Run all, and return their results in their order."""
+        """Run all, and return their results in their order.
+
+        Raises:
+            Unavailable: the service does not answer.
+        """
+        await self._knock()
         return list(await asyncio.gather(*(self._one(number, each) for number, each in enumerate(scenarios))))
+
+    async def _knock(self) -> None:
+        """Ask for something before all the scenarios do."""
+        broker = self._connect(SystemClock())
+        try:
+            await broker.queue(f"c{self._token}-knock", QueueOptions(send_timeout=0.0)).size()
+        except TaskqError as error:
+            raise Unavailable(str(error)) from None
+        finally:
+            await broker.aclose()
 
     async def _one(self, number: int, scenario: Scenario) -> Result:
         profile = self._profile

@@ -1,14 +1,14 @@
 """The command line. It parses, loads the user's app and prints; what it does is the library's. An error is one sentence.
 
-One module a group of commands: `demo`, `worker` with `health`, `queues` (info, purge, enqueue) and `dead`; each adds its own
-to the parser.
+One module a group of commands: `demo`, `worker` with `health`, `queues` (info, purge, enqueue), `dead` and `conformance`;
+each adds its own to the parser.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from taskq.cli import dead, demo, queues, worker
+from taskq.cli import conformance, dead, demo, queues, worker
 from taskq.cli.parser import Parser
 from taskq.supervisor.exits import exit_status
 
@@ -29,6 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="taskq", description="A task queue for Python that shares its queues with Go.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (demo, worker, queues, dead):
+    for module in (demo, worker, queues, dead, conformance):
         module.add(commands)
     return parser

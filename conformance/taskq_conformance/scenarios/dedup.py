@@ -78,7 +78,7 @@ async def a_name_is_free_when_its_window_is_over(bench: Bench) -> None:
         answer = await place.add(2, name="n")
         holds(answer.duplicate or bench.now() - began >= bench.seconds(8), "within its window the name is taken")
         await bench.sleep(2)
-    await bench.sleep(8 - (bench.now() - began) / bench.tick + bench.late / bench.tick + 0.5)
+    await bench.sleep(8 - (bench.now() - began) / bench.tick + bench.lag + 0.5)
     same((await place.add(3, name="n")).duplicate, False, "whether it is taken after its window")
     same((await place.add(4, name="n")).duplicate, True, "whether it is taken again then")
 
@@ -90,7 +90,7 @@ async def a_refused_duplicate_prolongs_nothing(bench: Bench) -> None:
     await place.add(1, name="n")
     await bench.sleep(4)
     await place.add(2, name="n")
-    await bench.sleep(3 + bench.late / bench.tick)
+    await bench.sleep(3 + bench.lag)
     same((await place.add(3, name="n")).duplicate, False, "whether the name is taken after its window")
 
 
@@ -214,6 +214,6 @@ async def the_store_keeps_a_name_for_its_time(bench: Bench) -> None:
     same(await store.claim(key, bench.seconds(5)), False, "the second claim")
     await store.unclaim(key)
     same(await store.claim(key, bench.seconds(5)), True, "the claim after it was given back")
-    await bench.sleep(5.5 + bench.late / bench.tick)
+    await bench.sleep(5.5 + bench.lag)
     same(await store.claim(key, bench.seconds(5)), True, "the claim after its time")
     await store.unclaim(key)

@@ -34,7 +34,7 @@ async def what_is_reserved_is_counted_so(bench: Bench) -> None:
     await place.add("x")
     await place.take()
     await bench.until_size(place, Size(reserved=1))
-    await bench.sleep((timeout + bench.late_expiry(timeout)) / bench.tick)
+    await bench.sleep(timeout / bench.tick + bench.lag_of_expiry(timeout))
     await bench.until_size(place, Size(ready=1))
 
 

@@ -94,7 +94,7 @@ async def a_late_acknowledgement_of_a_ready_message_changes_nothing(bench: Bench
     place = bench.place(reservation_timeout=timeout)
     await place.add("x")
     (late,) = await place.take()
-    await bench.sleep((timeout + bench.late_expiry(timeout)) / bench.tick)
+    await bench.sleep(timeout / bench.tick + bench.lag_of_expiry(timeout))
     await place.look_after()
     same(list(await place.backend.ack([late])), [False], "the late answer")
     async with place.consuming():

@@ -8,6 +8,9 @@ from taskq_conformance.check import between, holds, same
 from taskq_conformance.place import Place
 from taskq_conformance.scenario import scenario
 
+_LONG = 90 * 86400.0
+"""Seconds of a period whose end no scenario meets, but for once in a million runs."""
+
 
 async def _at_the_beginning(bench: Bench, place: Place, period: float) -> None:
     """Wait until a period of the calendar is young, so that what follows falls into one."""
@@ -42,15 +45,14 @@ async def each_period_has_one(bench: Bench) -> None:
     place, period = bench.place(), bench.seconds(5)
     await _at_the_beginning(bench, place, period)
     same(await _add(place, place.task.message(1).once_in(period)), False, "whether the first is a duplicate")
-    await bench.sleep(2 * period / bench.tick + bench.late / bench.tick + 0.2)
+    await bench.sleep(2 * period / bench.tick + bench.lag + 0.2)
     same(await _add(place, place.task.message(1).once_in(period)), False, "whether it is one two periods later")
 
 
 @scenario("G25", needs=("dedup",))
 async def arguments_make_the_difference(bench: Bench) -> None:
     """Different arguments are different messages, and the order of a map is no difference."""
-    place, period = bench.place(), bench.seconds(400)
-    await _at_the_beginning(bench, place, period)
+    place, period = bench.place(), _LONG
     same(await _add(place, place.task.message("a", "bc").once_in(period)), False, "(a, bc)")
     same(await _add(place, place.task.message("ab", "c").once_in(period)), False, "(ab, c)")
     same(await _add(place, place.task.message({"x": 1, "y": 2}).once_in(period)), False, "a map")
@@ -60,8 +62,7 @@ async def arguments_make_the_difference(bench: Bench) -> None:
 @scenario("G25", needs=("dedup",))
 async def a_key_stands_for_the_arguments(bench: Bench) -> None:
     """With a key of one's own the arguments do not count."""
-    place, period = bench.place(), bench.seconds(400)
-    await _at_the_beginning(bench, place, period)
+    place, period = bench.place(), _LONG
     same(await _add(place, place.task.message("Ada").once_in(period, "World", "Europe")), False, "the first")
     same(await _add(place, place.task.message("Bob").once_in(period, "World", "Europe")), True, "other arguments, the same key")
     same(await _add(place, place.task.message("Ada").once_in(period, "World", "Asia")), False, "the same arguments, another key")

@@ -50,7 +50,7 @@ async def what_comes_due_is_ready(bench: Bench) -> None:
     place = bench.place()
     await place.add("x", delay=bench.seconds(3))
     await bench.until_size(place, Size(delayed=1))
-    await bench.sleep(3 + bench.late / bench.tick)
+    await bench.sleep(3 + bench.lag)
     await bench.until_size(place, Size(ready=1))
 
 
