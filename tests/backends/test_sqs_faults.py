@@ -425,7 +425,7 @@ def test_a_job_that_kills_its_worker_is_put_aside(fleet):
     """Delivered twice without an outcome it is given up, whole, and its queue goes on (20)."""
     fleet.send(fleet.queue.message("kills"))
     for _ in range(2):
-        assert fleet.start(timeout=3.0).wait() == -signal.SIGKILL
+        assert fleet.start().wait() == -signal.SIGKILL
     fleet.start()
     eventually(lambda: fleet.size() == Size(dead=1), lambda: f"{fleet.text()} {fleet.size()}")
     fleet.send(fleet.queue.message("work", 1, 0.0))

@@ -35,14 +35,16 @@ class Found:
 
     Attributes:
         messages: as boto3 returns them.
-        at: when it came, by the consumer's monotonic clock; earlier if it was longer under way than it may.
+        asked: when it was asked for, by the consumer's monotonic clock: what it brought is reserved since then, or later.
+        at: when it came, by the same clock; earlier if it was longer under way than it may.
         date: the service's own time when it answered, unix seconds cut off to whole ones; None if it did not say.
     """
 
-    __slots__ = ("at", "date", "messages")
+    __slots__ = ("asked", "at", "date", "messages")
 
-    def __init__(self, reply: dict[str, Any], at: float) -> None:
+    def __init__(self, reply: dict[str, Any], asked: float, at: float) -> None:
         self.messages: list[dict[str, Any]] = reply.get("Messages", [])
+        self.asked = asked
         self.at = at
         self.date = _date_of(reply)
 
@@ -92,8 +94,8 @@ class Polls:
         self._place = place
         self._visibility = visibility
         self._at_once = at_once
-        # Nobody knows at what moment of a poll SQS began to count: it must be short beside what is counted.
-        self._longest = min(LONGEST_POLL, max(1, visibility // 3)) if service.settings.long_poll else 0
+        # A reservation counts from the beginning of its poll, which therefore must be short beside it.
+        self._longest = min(LONGEST_POLL, visibility // 4) if service.settings.long_poll else 0
         self._monotonic = service.clock.monotonic
 
     async def take(self, n: int, wait: float) -> list[Found]:
@@ -137,14 +139,14 @@ class Polls:
             if isinstance(result, BaseException) and not isinstance(result, BackendError):
                 raise result
         found = [result for result in results if isinstance(result, Found)]
-        return sorted(found, key=lambda each: -len(each.messages)) or [Found({}, 0.0)]
+        return sorted(found, key=lambda each: -len(each.messages)) or [Found({}, 0.0, 0.0)]
 
     async def _call(self, polls: list[_Poll], n: int, seconds: int) -> Found:
         poll = _Poll()
         polls.append(poll)
         began = self._monotonic()
         reply = await self._service.run(self._place.where, self._receive, poll, n, seconds, polling=seconds > 0)
-        return Found(reply, min(self._monotonic(), began + seconds + 1))
+        return Found(reply, began, min(self._monotonic(), began + seconds + 1))
 
     # -- in threads
 

@@ -169,8 +169,8 @@ class SqsBackend:
         receipt = Receipt(message["ReceiptHandle"], message["MessageId"], message["Body"], body)
         receipt.deliveries = int(attributes.get("ApproximateReceiveCount", 1))
         receipt.group = attributes.get("MessageGroupId", "")
-        receipt.expires_at = found.at + self._options.reservation_timeout
-        receipt.ends_at = found.at + LONGEST_VISIBILITY - _TRANSIT
+        receipt.expires_at = found.asked + self._options.reservation_timeout
+        receipt.ends_at = found.asked + LONGEST_VISIBILITY - _TRANSIT
         # The service's own time, as far as it is known, tells for how long this could have been here: no clock of ours does.
         now = max(float(attributes.get("ApproximateFirstReceiveTimestamp", 0)) / 1000, found.date or 0.0)
         longest = self.capabilities.max_delay or 0.0
