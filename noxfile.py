@@ -108,6 +108,16 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """Hold backends to the contract: memory, fakeredis, moto and the IronMQ emulator, or `-- valkey localstack redis://...`."""
+    install(session, "test")
+    if session.posargs:
+        session.run("taskq", "conformance", *session.posargs)
+    else:
+        session.run("pytest", "-n", "2", "conformance")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     install(session, "docs")

@@ -1,6 +1,7 @@
 """The Redis backend keeps the contract."""
 
 import pytest
+
 from taskq_conformance import BackendSuite
 from taskq_conformance.targets.fakeredis import fakeredis
 

@@ -1,6 +1,7 @@
 """The IronMQ backend keeps the contract."""
 
 import pytest
+
 from taskq_conformance import BackendSuite
 from taskq_conformance.targets.ironmq import ironmq
 

@@ -1,6 +1,7 @@
 """The SQS backend keeps the contract."""
 
 import pytest
+
 from taskq_conformance import BackendSuite
 from taskq_conformance.targets.moto import moto
 

@@ -9,6 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from rich.console import Console
+
+from taskq.backends.memory import MemoryBackend, MemoryBroker
+from taskq.cli import main
+from taskq.errors import ConfigError
 from taskq_conformance import Capabilities, Max, Ordering, Profile, Unavailable, Unsupported
 from taskq_conformance.contract import GUARANTEES
 from taskq_conformance.live import Live
@@ -16,10 +20,6 @@ from taskq_conformance.results import Environment, Run, read, written
 from taskq_conformance.run import run_profile, run_virtual
 from taskq_conformance.scenario import all_scenarios, scenario
 from taskq_conformance.targets import DEFAULT, NAMES, find
-
-from taskq.backends.memory import MemoryBackend, MemoryBroker
-from taskq.cli import main
-from taskq.errors import ConfigError
 
 HERE = Path(__file__).parent
 SCENARIOS = {each.name: each for each in all_scenarios()}

@@ -19,8 +19,8 @@ def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "conformance", "hold a backend to taskq's contract", _conformance, app=False)
     parser.add_argument("targets", nargs="*", metavar="URL",
-                        help="URL of a backend, name of a target, or module:attribute (default: all in virtual time)")  # fmt: skip
-    parser.add_argument("--only", default="", metavar="TEXT", help="scenarios with this in their names, or of this guarantee")
+                        help="URL of a backend, name of a target, module:attribute (default: all in virtual time)")  # fmt: skip
+    parser.add_argument("--only", default="", metavar="TEXT", help="scenarios with this in their names, or of this number")
     parser.add_argument("--seeds", type=int, default=0, metavar="N", help="also in N other orders, in virtual time")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write what came of it into this folder")
     parser.add_argument("--list", action="store_true", help="list the scenarios and run nothing")
