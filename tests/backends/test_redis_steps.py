@@ -76,6 +76,15 @@ def test_nodes_that_send_each_other_round_are_left():
     assert isinstance(result, exceptions.MovedError)
 
 
+def test_a_place_is_read_from_the_text_too():
+    """What the server says is understood where redis-py does not take it apart, and without a host it means the same one."""
+    cluster = routes((A, B))
+    asked, _ = follow(cluster.call(b"k", (b"GET",)), exceptions.ResponseError("MOVED 7629 n:7007"), b"v")
+    assert asked[1].address == Address("n", 7007)
+    asked, _ = follow(cluster.call(b"k", (b"GET",)), exceptions.ResponseError("ASK 7629 :7008"), b"v")
+    assert (asked[1].address, asked[1].asking) == (Address("n", 7008), True)
+
+
 @pytest.mark.parametrize("failure", [ConnectionError("cut"), exceptions.ReadOnlyError("read only")])
 def test_a_node_that_fails_is_forgotten(failure):
     """After a failure what that node held is asked of another one, which knows who has it now."""

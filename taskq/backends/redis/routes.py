@@ -96,7 +96,8 @@ class Routes:
 
     def _moved(self, key: bytes, error: Any, asked: Address | None) -> Address:
         assert asked is not None
-        address = Address(error.host or asked.host, error.port)
+        host, _, port = str(error).split()[-1].rpartition(":")  # the older redis-py takes it apart for its own clusters only
+        address = Address(getattr(error, "host", host) or asked.host, int(getattr(error, "port", port)))
         if code_of(error) == "MOVED":
             self._slots[key_slot(key)] = address
         return address
