@@ -73,7 +73,7 @@ def expired_and_taken(client, url):
     """Return the receipt of a message that another has received since."""
     client.send_message(QueueUrl=url, MessageBody="x")
     (stale,) = receive(client, url, VisibilityTimeout=1)
-    (fresh,) = receive(client, url, VisibilityTimeout=30, WaitTimeSeconds=5)
+    (fresh,) = receive(client, url, VisibilityTimeout=30, WaitTimeSeconds=20)
     assert fresh["MessageId"] == stale["MessageId"]
     return stale["ReceiptHandle"]
 
@@ -208,7 +208,7 @@ def test_two_receives_take_one_message(client, make):
         if not nested:
             nested.append(threading.Thread(target=second, daemon=True))
             nested[0].start()
-            nested[0].join(10)
+            nested[0].join(60)
         return mark(self, **kwargs)
 
     with patch.object(Message, "mark_received", mark_received):
