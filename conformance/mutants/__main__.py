@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m conformance.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="those whose names contain one of these, separated by commas")
     parser.add_argument("--target", default="", help="those of this target: memory, fakeredis, moto, ironmq")
-    parser.add_argument("--quick", action="store_true", help="end with the first kill of each, so that the matrix has one a row")
-    parser.add_argument("--full", action="store_true", help="run all scenarios against each, on slow targets too")
+    parser.add_argument("--quick", action="store_true", help="ask for no more than the first kill of each")
+    parser.add_argument("--full", action="store_true", help="run all scenarios against each: every killer is found, in an hour")
     parser.add_argument("--processes", type=int, default=2, help="how many processes (2)")
     parser.add_argument("--matrix", type=Path, help="write the kill matrix to this file, in Markdown")
     options = parser.parse_args(arguments)
@@ -43,20 +43,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Beyond:
-    """Which scenarios a mutant meets even when it is dead, so that the matrix tells what each scenario is good for.
+    """Which scenarios a mutant meets even when it is dead: those that have killed nothing yet, to see what they are good for.
 
-    In memory all of them, for they take a second together. Elsewhere those that mean nothing in memory.
+    In memory any of them. Elsewhere, where they take longer, those that mean nothing in memory.
     """
 
     def __init__(self, *, quick: bool, full: bool) -> None:
-        everything = tuple(each.name for each in suite())
         memory = profile_of("memory")
-        elsewhere = tuple(each.name for each in suite() if why_not(memory, each) is not None)
-        self._memory = () if quick else everything
-        self._others = everything if full else () if quick else elsewhere
+        self.idle = {} if quick else {each.name: why_not(memory, each) is None for each in suite()}
+        self._full = full
 
     def __call__(self, mutant: Mutant) -> tuple[str, ...]:
-        return self._memory if mutant.target == "memory" else self._others
+        return tuple(name for name, in_memory in self.idle.items() if self._full or in_memory == (mutant.target == "memory"))
+
+    def note(self, verdict: Verdict) -> None:
+        """Take note of who has killed."""
+        for name in () if self._full else verdict.killers:
+            self.idle.pop(name, None)
 
 
 def _hunted(mutants: Sequence[Mutant], beyond: _Beyond, processes: int) -> tuple[dict[str, Verdict], float]:
@@ -68,6 +71,7 @@ def _hunted(mutants: Sequence[Mutant], beyond: _Beyond, processes: int) -> tuple
     for number, found in enumerate(hunt_all(mutants, beyond, processes), start=1):
         if isinstance(found, Verdict):
             verdicts[found.mutant] = found
+            beyond.note(found)
             text = line(by_name[found.mutant], found)
         else:
             text = line(*found)

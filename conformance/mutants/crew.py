@@ -1,4 +1,4 @@
-"""Several processes, each hunting one mutant after another. A process that dies of a bug counts as a kill."""
+"""Several processes, each hunting one mutant after another."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 import multiprocessing
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from conformance.mutants.hunt import Verdict, hunt
@@ -27,19 +28,27 @@ def hunt_all(
 
     Args:
         mutants: which.
-        beyond: names of the scenarios that a mutant meets even when it is dead.
+        beyond: names of the scenarios that a mutant meets even when it is dead; asked when its turn has come.
         processes: how many at a time.
     """
-    waiting = sorted(mutants, key=lambda each: _SLOW.index(each.target))
+    waiting = deque(sorted(mutants, key=lambda each: _SLOW.index(each.target)))
+    under_way: dict[Future[Verdict], Mutant] = {}
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_begin) as pool:
-        futures: dict[Future[Verdict], Mutant] = {pool.submit(_hunt, each.name, beyond(each)): each for each in waiting}
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except Unapplied as error:
-                yield futures[future], f"its change cannot be made: {error}"
-            except BrokenProcessPool:
-                yield futures[future], "its process died, or one beside it did"
+        while waiting or under_way:
+            while waiting and len(under_way) <= processes:
+                mutant = waiting.popleft()
+                under_way[pool.submit(_hunt, mutant.name, beyond(mutant))] = mutant
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                yield _outcome(future, under_way.pop(future))
+
+
+def _outcome(future: Future[Verdict], mutant: Mutant) -> Verdict | tuple[Mutant, str]:
+    try:
+        return future.result()
+    except Unapplied as error:
+        return mutant, f"its change cannot be made: {error}"
+    except BrokenProcessPool:
+        return mutant, "its process died, or one beside it did"
 
 
 def _begin() -> None:

@@ -1,4 +1,4 @@
-"""Putting results together and writing them down. What is written beside the JSON hangs on here."""
+"""Putting results together and writing them down."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from taskq_conformance.report import write_beside
 from taskq_conformance.results import Result, Run, Target, suspicions, written
 from taskq_conformance.run import environment
 
@@ -35,5 +36,6 @@ def _target(plain: Any, results: Sequence[Any]) -> Target:
 
 
 def write(run: Run, folder: Path) -> None:
-    """Write a run into a folder."""
+    """Write a run into a folder: as JSON, as a page, as a table in Markdown and as a badge."""
     written(run, folder)
+    write_beside(run, folder)
