@@ -65,6 +65,8 @@ def _ordered(value: Any) -> Any:
 
     Each process has a set in an order of its own, and messages that are accepted once are told apart by their bytes.
     """
+    if type(value) in _FLAT:
+        return value
     if isinstance(value, set | frozenset):
         return sorted(map(_ordered, value), key=_ENCODE)
     if isinstance(value, list | tuple):
