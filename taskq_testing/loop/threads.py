@@ -12,7 +12,6 @@ import sys
 import threading
 import traceback
 import warnings
-import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
@@ -122,6 +121,8 @@ class _Pool:
                 if thread.is_alive():
                     warnings.warn(f"{thread.describe()} does not end though its loop is closed", RuntimeWarning, stacklevel=2)
         self.threads.clear()
+        self.idle.clear()
+        del _pools[self.loop]  # it holds the loop, and would for ever
 
 
 class _Thread(threading.Thread):
@@ -200,7 +201,7 @@ class _Thread(threading.Thread):
         self.pause()
 
 
-_pools: weakref.WeakKeyDictionary[VirtualLoop, _Pool] = weakref.WeakKeyDictionary()
+_pools: dict[VirtualLoop, _Pool] = {}
 
 
 def _pool_of(loop: VirtualLoop) -> _Pool:

@@ -6,6 +6,7 @@ import contextvars
 import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -285,3 +286,15 @@ def test_a_handler_that_waits_for_the_real_world_is_reported():
         if thread.name.startswith("handlers"):
             thread.join(10)
             assert not thread.is_alive()
+
+
+def test_a_closed_loop_is_forgotten():
+    """Nothing of a loop that had threads stays behind, however many runs there are."""
+    loop = VirtualLoop()
+    threads = VirtualThreads(loop, "handlers")
+    run(loop, lambda: threads.submit(lambda: None))
+    loop.close()
+    gone = weakref.ref(loop)
+    del loop, threads
+    gc.collect()
+    assert gone() is None
