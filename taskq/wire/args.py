@@ -36,6 +36,7 @@ def plain(value: Any) -> Any:
 _FLAT = frozenset({type(None), bool, int, float, str, bytes, datetime})
 
 _ENCODE = msgspec.msgpack.Encoder(enc_hook=plain).encode
+_SETS, _ARRAYS = (set, frozenset), (list, tuple)
 _FIELDS = ("__struct_fields__", "__dataclass_fields__", "__attrs_attrs__")
 _DECODE = msgspec.msgpack.Decoder(list[Any]).decode
 
@@ -67,9 +68,9 @@ def _ordered(value: Any) -> Any:
     """
     if type(value) in _FLAT:
         return value
-    if isinstance(value, set | frozenset):
+    if isinstance(value, _SETS):
         return sorted(map(_ordered, value), key=_ENCODE)
-    if isinstance(value, list | tuple):
+    if isinstance(value, _ARRAYS):
         return value if _FLAT.issuperset(map(type, value)) else [_ordered(item) for item in value]
     if isinstance(value, dict):
         return value if _FLAT.issuperset(map(type, value.values())) else {key: _ordered(item) for key, item in value.items()}
