@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 import weakref
+from functools import partial
 
 import pytest
 
@@ -292,7 +293,7 @@ def test_a_closed_loop_is_forgotten():
     """Nothing of a loop that had threads stays behind, however many runs there are."""
     loop = VirtualLoop()
     threads = VirtualThreads(loop, "handlers")
-    run(loop, lambda: threads.submit(lambda: None))
+    run(loop, partial(threads.submit, lambda: None))
     loop.close()
     gone = weakref.ref(loop)
     del loop, threads
