@@ -1,5 +1,6 @@
 """The long form of these tests runs, and the page about reliability names a test for each row."""
 
+import logging
 import re
 import sys
 
@@ -9,6 +10,15 @@ from tests.chaos import __main__ as program
 from tests.chaos.fleet import ROOT
 
 ROWS = [2, 3, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 20, 22, 24, 28, 34, 44, 45]
+
+
+@pytest.fixture(autouse=True)
+def _logging():
+    """The program silences what this process logs; other tests listen to it."""
+    logger = logging.getLogger("taskq")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.mark.slow
