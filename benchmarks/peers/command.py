@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         description="taskq against other queues and against hand-written loops, on one server in one run",
     )
     add = made.add_argument
-    add("--quick", action="store_true", help="floors, taskq and the fastest peer in two minutes, without waiting for quiet")
+    add("--quick", action="store_true", help="floors, taskq and the fastest peer in a few minutes, without waiting for quiet")
     add("--only", metavar="A,B", help="peers; `floor` stands for all floors (default: everybody)")
     add("--phases", metavar="A,B", help=f"cells, of {', '.join(PHASES)}")
     add("--repetitions", type=int, metavar="N", help=f"of each cell (default: {FULL.repetitions}; --quick: {QUICK.repetitions})")
