@@ -25,6 +25,9 @@ __all__ = ["Bench"]
 _LIMIT = {"virtual": 90 * 86400.0, "real": 150.0}
 _PATIENCE = {"virtual": 600.0, "real": 60.0}
 _STEP = 0.25
+_LONG = 15.0
+"""Seconds in real time within which a few calls are certainly done."""
+
 _BUSY = 30.0
 """Seconds that a busy machine may take for anything."""
 
@@ -96,6 +99,15 @@ class Bench:
     def seconds(self, ticks: float) -> float:
         """Return ticks as seconds."""
         return ticks * self.tick
+
+    def long(self, ticks: float) -> float:
+        """Return ticks as seconds, in real time so many that a busy machine does not stumble over their end."""
+        return self.seconds(ticks) if self.virtual else max(self.seconds(ticks), _LONG)
+
+    @property
+    def margin(self) -> float:
+        """Seconds before the end of something at which it certainly is not over yet, also for a call that takes its time."""
+        return self.tick if self.virtual else _LONG / 3
 
     def late_expiry(self, timeout: float) -> float:
         """Return by how many seconds the end of a reservation may be seen later than it is: a tenth of its time."""

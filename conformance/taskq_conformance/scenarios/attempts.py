@@ -45,7 +45,8 @@ async def one_attempt_is_one(bench: Bench) -> None:
 @scenario("G18")
 async def attempts_travel_between_processes(bench: Bench) -> None:
     """The second attempt is the second one in another process too."""
-    first = bench.place(failing, on=bench.process("one"))
+    task = {"min_backoff": bench.long(20), "max_backoff": bench.long(20)}
+    first = bench.place(failing, on=bench.process("one"), task=task)
     second = bench.place(on=bench.process("two"), like=first)
     async with first.consuming():
         await first.add("x")

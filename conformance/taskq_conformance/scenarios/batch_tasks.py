@@ -36,14 +36,14 @@ async def a_batch_closes_by_its_age(bench: Bench) -> None:
     async def many(batch: MessageBatch) -> None:
         seen.append((bench.now(), len(batch)))
 
-    place.queue.task(batch=Batch(size=100, age=bench.seconds(5)))(many)
+    place.queue.task(batch=Batch(size=100, age=bench.long(5)))(many)
     began = bench.now()
     async with place.consuming():
         await place.queue.enqueue_many_async([place.queue.message("many", number) for number in range(3)])
         await bench.until(lambda: seen, "the batch is handed over")
         await bench.until_done(place)
     same([count for _, count in seen], [3], "the sizes of the batches")
-    between(seen[0][0] - began, bench.seconds(5) - 1e-3, bench.seconds(6) + 2 * bench.late, "when it was handed over")
+    between(seen[0][0] - began, bench.long(5) - 1e-3, bench.long(5) + bench.tick + 2 * bench.late, "when it was handed over")
 
 
 @scenario("G53")
@@ -58,7 +58,7 @@ async def messages_of_a_batch_fail_one_by_one(bench: Bench) -> None:
             if message.args == (1,) and message.attempt == 1:
                 batch.fail(message, ValueError("this one"))
 
-    place.queue.task(batch=Batch(size=3, age=bench.seconds(3)), min_backoff=bench.tick, max_backoff=bench.tick)(many)
+    place.queue.task(batch=Batch(size=3, age=bench.long(3)), min_backoff=bench.tick, max_backoff=bench.tick)(many)
     await place.queue.enqueue_many_async([place.queue.message("many", number) for number in range(3)])
     async with place.consuming():
         await bench.until(lambda: len(seen) == 2, "the one that failed comes again")

@@ -71,7 +71,7 @@ async def duplicates_of_a_batch_have_answers_of_their_own(bench: Bench) -> None:
 async def each_message_of_a_batch_has_its_own_delay(bench: Bench) -> None:
     """Delays of one batch are kept one by one."""
     place = bench.place()
-    delays = [0.0, bench.seconds(8), bench.seconds(4)]
+    delays = [0.0, 2 * bench.long(4), bench.long(4)]
     began = bench.now()
     await place.queue.enqueue_many_async([place.task.message(delay).delayed(delay) for delay in delays])
     async with place.consuming():

@@ -21,7 +21,7 @@ def _two(bench: Bench, timeout: float, behave: Behaviour | None = None) -> tuple
 @scenario("G39")
 async def what_ran_in_a_process_that_died_runs_elsewhere(bench: Bench) -> None:
     """A handler whose process is killed is run again by another, when the reservation ends and not before."""
-    timeout = bench.seconds(8)
+    timeout = bench.long(8)
 
     async def behave(ran: Ran) -> None:
         if ran.process == "victim":
@@ -45,7 +45,7 @@ async def what_ran_in_a_process_that_died_runs_elsewhere(bench: Bench) -> None:
 @scenario("G39")
 async def what_a_dead_process_had_reserved_runs_elsewhere(bench: Bench) -> None:
     """Messages that it had reserved and not begun run too, and all of them once."""
-    timeout = bench.seconds(8)
+    timeout = bench.long(8)
 
     async def behave(ran: Ran) -> None:
         if ran.process == "victim":

@@ -89,7 +89,9 @@ async def a_refused_duplicate_prolongs_nothing(bench: Bench) -> None:
     place = bench.place(dedup_window=bench.seconds(6))
     await place.add(1, name="n")
     await bench.sleep(4)
-    await place.add(2, name="n")
+    if not (await place.add(2, name="n")).duplicate:
+        holds(bench.elapsed >= bench.seconds(6), "within its window the name is taken")
+        return  # the machine was too busy to try again in time
     await bench.sleep(3 + bench.lag)
     same((await place.add(3, name="n")).duplicate, False, "whether the name is taken after its window")
 
@@ -210,8 +212,8 @@ async def the_store_keeps_a_name_for_its_time(bench: Bench) -> None:
     """The store of names itself: a key is taken for as long as was said, and is free when it is given back."""
     place = bench.place()
     store, key = place.process.broker.dedup, f"{place.queue.name}:store".encode()
-    same(await store.claim(key, bench.seconds(5)), True, "the first claim")
-    same(await store.claim(key, bench.seconds(5)), False, "the second claim")
+    same(await store.claim(key, bench.long(60)), True, "the first claim")
+    same(await store.claim(key, bench.long(60)), False, "the second claim")
     await store.unclaim(key)
     same(await store.claim(key, bench.seconds(5)), True, "the claim after it was given back")
     await bench.sleep(5.5 + bench.lag)

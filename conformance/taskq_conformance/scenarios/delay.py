@@ -56,7 +56,7 @@ async def a_minute_is_not_late(bench: Bench) -> None:
 async def delays_end_in_their_own_order(bench: Bench) -> None:
     """A shorter delay that was added later ends first."""
     place = bench.place()
-    gap = bench.seconds(3 + bench.lag)
+    gap = bench.long(3 + bench.lag)
     for number, delay in enumerate([3 * gap, 2 * gap, gap]):
         await place.add(number, delay=delay)
     async with place.consuming():

@@ -12,13 +12,13 @@ from taskq_conformance.scenario import scenario
 @scenario("G35")
 async def a_reservation_ends(bench: Bench) -> None:
     """A message that nobody settles can be reserved again when its time is over, and not before."""
-    timeout = bench.seconds(8)
+    timeout = bench.long(8)
     place = bench.place(reservation_timeout=timeout)
     await place.add("x")
     began = bench.now()
     (first,) = await place.take()
     ended = bench.now()
-    while bench.now() < began + timeout - bench.tick:
+    while bench.now() < began + timeout - bench.margin:
         await place.nothing_comes("before its reservation ends")
         await bench.sleep(0.5)
     (second,) = await place.take()
@@ -29,7 +29,7 @@ async def a_reservation_ends(bench: Bench) -> None:
 @scenario("G35")
 async def what_is_reserved_is_counted_so(bench: Bench) -> None:
     """While it is owned a message is counted as reserved; afterwards as ready."""
-    timeout = bench.seconds(6)
+    timeout = bench.long(6)
     place = bench.place(reservation_timeout=timeout)
     await place.add("x")
     await place.take()
@@ -54,11 +54,11 @@ async def what_expired_runs(bench: Bench) -> None:
 @scenario("G35")
 async def each_reservation_has_its_own_end(bench: Bench) -> None:
     """A message that was reserved later is owned for longer."""
-    timeout = bench.seconds(10)
+    timeout = bench.long(10)
     place = bench.place(reservation_timeout=timeout)
     await place.add("early")
     (early,) = await place.take()
-    await bench.sleep(5)
+    await bench.sleep(timeout / 2 / bench.tick)
     await place.add("late")
     (late,) = await place.take()
     taken_late = bench.now()

@@ -19,7 +19,7 @@ from taskq_conformance.scenario import scenario
 
 async def _expired(bench: Bench) -> tuple[Place, Place, Reservation, Reservation]:
     """Return two processes; the reservation of the first has ended, and the second owns the message now."""
-    timeout = bench.seconds(6)
+    timeout = bench.long(6)
     one = bench.place(on=bench.process("one"), reservation_timeout=timeout)
     two = bench.place(on=bench.process("two"), like=one, reservation_timeout=timeout)
     await one.add("x")
@@ -90,7 +90,7 @@ async def a_late_burial_changes_nothing(bench: Bench) -> None:
 @scenario("G37", needs=("fencing",))
 async def a_late_acknowledgement_of_a_ready_message_changes_nothing(bench: Bench) -> None:
     """Where the reservation ended and nobody has taken the message yet, it answers False and the message stays."""
-    timeout = bench.seconds(6)
+    timeout = bench.long(6)
     place = bench.place(reservation_timeout=timeout)
     await place.add("x")
     (late,) = await place.take()

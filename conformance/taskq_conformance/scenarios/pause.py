@@ -21,7 +21,7 @@ def _fails_if_bad(ran: Ran) -> None:
 def _pausing(bench: Bench, **options: Any) -> Place:
     """Return a queue that pauses after three failures for ten ticks, with one worker."""
     task = {"max_attempts": 50, "min_backoff": 0.0, "max_backoff": 0.0}
-    pause = {"pause_threshold": 3, "pause_period": bench.seconds(10), "max_workers": 1, "max_fetchers": 1}
+    pause = {"pause_threshold": 3, "pause_period": bench.long(10), "max_workers": 1, "max_fetchers": 1}
     return bench.place(_fails_if_bad, task=task, **{**pause, **options})
 
 
@@ -47,7 +47,7 @@ async def failures_in_a_row_pause(bench: Bench) -> None:
         await bench.until(lambda: place.consumer.stats().paused, "the task is paused")
         await bench.quiet(place, 6, "a paused task does not run")
         await bench.until_runs(place, 4)
-    between(place.runs[3].at - third, bench.seconds(10), bench.seconds(11) + 3 * bench.late, "how long the pause lasted")
+    between(place.runs[3].at - third, bench.long(10), bench.long(10) + bench.tick + 3 * bench.late, "how long the pause lasted")
 
 
 @scenario("G30")
@@ -99,7 +99,7 @@ async def a_pause_of_a_task_stops_no_other(bench: Bench) -> None:
 @scenario("G31")
 async def a_pause_of_a_queue_stops_all_of_it(bench: Bench) -> None:
     """With pause_scope="queue" a good task waits as well, and runs when the pause is over."""
-    place = _pausing(bench, pause_scope="queue", pause_period=bench.seconds(8))
+    place = _pausing(bench, pause_scope="queue", pause_period=bench.long(8))
     seen = _good_task(place)
     await place.add("bad")
     async with place.consuming():
@@ -178,4 +178,4 @@ async def a_pause_is_told(bench: Bench) -> None:
     await place.add("bad")
     async with place.consuming():
         await bench.until(lambda: told, "the hook is told")
-    same((told[0].queue, told[0].task, told[0].seconds), (place.queue.name, "work", bench.seconds(10)), "what it was told")
+    same((told[0].queue, told[0].task, told[0].seconds), (place.queue.name, "work", bench.long(10)), "what it was told")

@@ -26,17 +26,17 @@ async def what_is_given_back_comes_again(bench: Bench) -> None:
 @scenario("G12")
 async def what_is_given_back_with_a_delay_is_not_early(bench: Bench) -> None:
     """Released with a delay it cannot be reserved before, and can in time."""
-    place = bench.place()
+    place, delay = bench.place(), bench.long(5)
     await place.add("x")
     (first,) = await place.take()
     began = bench.now()
-    await place.backend.release(first, bench.seconds(5))
+    await place.backend.release(first, delay)
     ended = bench.now()
-    while bench.now() < began + bench.seconds(4):
+    while bench.now() < began + delay - bench.margin:
         await place.nothing_comes("before its delay is over")
         await bench.sleep(0.5)
     await place.take()
-    between(bench.now(), began + bench.seconds(5), ended + bench.seconds(5.5) + bench.late, "when it came")
+    between(bench.now(), began + delay, ended + delay + bench.tick / 2 + bench.late, "when it came")
 
 
 @scenario("G2")
@@ -57,7 +57,7 @@ async def a_changed_body_takes_the_place_of_the_old(bench: Bench) -> None:
 @scenario("G40", needs=("poison",))
 async def a_changed_body_starts_a_new_count(bench: Bench) -> None:
     """A retry is an outcome: the deliveries before it are not counted on."""
-    place = bench.place(reservation_timeout=bench.seconds(5))
+    place = bench.place(reservation_timeout=bench.long(5))
     await place.add("x")
     await place.take()
     (second,) = await place.take()

@@ -48,9 +48,10 @@ async def a_release_moves_the_count(bench: Bench) -> None:
 async def what_comes_due_is_ready(bench: Bench) -> None:
     """A delayed message is counted as ready when its delay is over."""
     place = bench.place()
-    await place.add("x", delay=bench.seconds(3))
+    delay = bench.long(3)
+    await place.add("x", delay=delay)
     await bench.until_size(place, Size(delayed=1))
-    await bench.sleep(3 + bench.lag)
+    await bench.sleep(delay / bench.tick + bench.lag)
     await bench.until_size(place, Size(ready=1))
 
 

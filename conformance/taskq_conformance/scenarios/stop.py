@@ -118,7 +118,7 @@ async def a_consumer_can_begin_again(bench: Bench) -> None:
             await bench.until_done(place)
         await place.add(f"between {number}")
         await bench.until_size(place, Size(ready=1))
-        same(await place.process_all(), 1, "how many were processed by hand")
+        await bench.until_async(place.process_all, "a message is processed by hand")
         place.runs.pop()
     same(place.numbers(), [0, 1, 2], "the runs")
 
