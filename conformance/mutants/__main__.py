@@ -8,12 +8,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from taskq_conformance.run import why_not
-
 from conformance.mutants.crew import hunt_all
 from conformance.mutants.hunt import Verdict, profile_of, suite
 from conformance.mutants.matrix import idle_of, line, matrix, summary
 from conformance.mutants.mutant import Mutant, all_mutants
+from taskq_conformance.run import why_not
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,12 +17,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.mutants.mutant import Mutant
 from taskq_conformance.contract import GUARANTEES
 from taskq_conformance.profile import Profile
 from taskq_conformance.run import run_virtual, why_not
 from taskq_conformance.scenario import Scenario, all_scenarios
-
-from conformance.mutants.mutant import Mutant
 
 __all__ = ["Verdict", "hunt", "in_order", "profile_of", "suite", "unsound"]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from taskq_conformance.scenario import Scenario
-
 from conformance.mutants.hunt import Verdict
 from conformance.mutants.mutant import Mutant
+from taskq_conformance.scenario import Scenario
 
 __all__ = ["idle_of", "line", "matrix", "summary"]
 

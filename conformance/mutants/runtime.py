@@ -180,7 +180,7 @@ _SETTLING = (
 )
 
 _FETCHING = (
-    _fetch("unused_starts_are_not_given_back", "G33", "_take", "limit is not None and grant is not None and taken < n", "False"),
+    _fetch("unused_starts_are_not_given_back", "G33", "_reserve", "and taken < n", "and taken < 0"),
     _fetch("a_rate_limit_is_not_asked", "G33", "_take", "limit is not None:\n        while", "False:\n        while"),
     _fetch("a_limit_of_one_start_fetches_all", "G33", "_take", "n = grant.allowed", "pass"),
     _fetch(
@@ -203,7 +203,6 @@ _FETCHING = (
     _leases("a_worker_runs_without_a_lock", "G34", "hold", "if self.limit is None or worker in self._held:", "if True:"),
     _leases("a_worker_limit_is_one_too_high", "G34", "_acquire_one", "% self.limit}", "% (self.limit + 1)}"),
     _leases("an_idle_worker_keeps_its_lock", "G34", "drop", "held = self._held.pop(worker, None)", "held = None"),
-    _leases("a_free_lock_is_not_found", "G34", "_acquire_one", "range(self.limit)", "range(1)"),
     _buffer("a_worker_that_is_free_is_not_woken", "G1", "put", "self.hand_over()", "pass"),
 )
 
