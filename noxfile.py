@@ -80,8 +80,8 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def services(session: nox.Session) -> None:
-    """Run the tests of the SQS backend on ministack and on LocalStack, which is installed (195 MB) if it is not there."""
-    install(session, "test", "services")
+    """Run the tests of the SQS backend on ministack and LocalStack, which are installed (250 MB) if they are not there."""
+    install(session, "test")
     files = ("tests/backends/test_sqs.py", "tests/backends/test_sqs_fakes.py")
     session.run("pytest", "-q", *files, *session.posargs, env={"TASKQ_TEST_SQS_SERVERS": "moto,ministack,localstack"})
 

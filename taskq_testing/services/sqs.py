@@ -1,7 +1,7 @@
 """Servers that speak SQS, on the loopback interface: moto in this process, ministack and LocalStack as processes of their own.
 
 None of them is AWS, and each is wrong in its own way, so that what holds on all of them is likely to hold. moto starts at once;
-ministack takes a second; LocalStack needs an environment of its own (195 MB, made once and kept) and takes some seconds.
+ministack takes a second, LocalStack some; both need environments of their own (195 MB for LocalStack), made once and kept.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ from botocore.config import Config
 from taskq_testing.services.child import Child, ServiceError
 from taskq_testing.services.ports import HOST, Port
 
-__all__ = ["CREDENTIALS", "LOCALSTACK", "SqsServer", "localstack_python", "localstack_server", "ministack_server", "moto_server"]
+__all__ = ["CREDENTIALS", "LOCALSTACK", "MINISTACK", "SqsServer", "localstack_server", "ministack_server", "moto_server"]
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 """What a program has to have in its environment, for these servers take any credentials, but boto3 insists on some."""
 
 LOCALSTACK = ("localstack-core[base-runtime]==4.13.1", "cbor2<6")
 """What has to be installed for LocalStack: its last version that needs neither docker nor an account."""
+
+MINISTACK = ("ministack==1.5.33",)
+"""What has to be installed for ministack; it wants one version of botocore, and so an environment of its own."""
 
 _PATIENCE = 60.0
 _POLL = 0.01
@@ -137,14 +140,12 @@ def _long_poll(lock: Any, receive: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def ministack_server() -> Iterator[SqsServer]:
-    """Run ministack, which has to be installed, for the time of a `with` block.
+    """Run ministack for the time of a `with` block: the one on `PATH`, or of an environment that is made first if there is none.
 
     Raises:
-        ServiceError: it is not installed, or does not start.
+        ServiceError: it cannot be installed, or does not start.
     """
-    program = shutil.which("ministack", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
-    if program is None:
-        raise ServiceError("ministack is not installed; `pip install ministack`")
+    program = shutil.which("ministack") or _installed("ministack", MINISTACK).with_name("ministack")
     with _running("ministack", lambda _: [program], lambda port: {"GATEWAY_PORT": str(port)}) as server:
         yield server
 
@@ -156,31 +157,32 @@ def localstack_server() -> Iterator[SqsServer]:
     Raises:
         ServiceError: it cannot be installed, or does not start.
     """
-    python, script = localstack_python(), Path(__file__).with_name("localstack_host.py")
+    python, script = _installed("localstack", LOCALSTACK), Path(__file__).with_name("localstack_host.py")
     with _running("localstack", lambda port: [python, script, str(port)], lambda _: {}) as server:
         yield server
 
 
-def localstack_python() -> Path:
-    """Return the Python of the environment that LocalStack is installed in; make it if there is none.
+def _installed(name: str, packages: Sequence[str]) -> Path:
+    """Return the Python of an environment that packages are installed in; make it if there is none.
 
-    It is looked for where TASKQ_LOCALSTACK_HOME says, or in the user's cache.
+    It is looked for where TASKQ_LOCALSTACK_HOME or TASKQ_MINISTACK_HOME says, or in the user's cache.
 
     Raises:
         ServiceError: it cannot be made.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    home = Path(os.environ.get("TASKQ_LOCALSTACK_HOME") or cache / "taskq" / "localstack-4.13.1")
+    version = packages[0].rpartition("==")[2]
+    home = Path(os.environ.get(f"TASKQ_{name.upper()}_HOME") or cache / "taskq" / f"{name}-{version}")
     python = home / "bin" / "python"
     if not (home / "complete").exists():
         commands: tuple[list[str | Path], ...] = (
             [sys.executable, "-m", "venv", "--clear", home],
-            [python, "-m", "pip", "install", "-q", *LOCALSTACK],
+            [python, "-m", "pip", "install", "-q", *packages],
         )
         for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - names are ours
             if done.returncode:
-                raise ServiceError(f"LocalStack cannot be installed in {home}: {(done.stderr or done.stdout).strip()[-500:]}")
+                raise ServiceError(f"{name} cannot be installed in {home}: {(done.stderr or done.stdout).strip()[-500:]}")
         (home / "complete").touch()
     return python
 
