@@ -20,6 +20,7 @@ from taskq_conformance.results import Environment, Run, read, written
 from taskq_conformance.run import run_profile, run_virtual
 from taskq_conformance.scenario import all_scenarios, scenario
 from taskq_conformance.targets import DEFAULT, NAMES, find
+from taskq_testing.simulator.recorded import RecordedQueue
 
 HERE = Path(__file__).parent
 SCENARIOS = {each.name: each for each in all_scenarios()}
@@ -254,6 +255,21 @@ def test_seeds_give_other_orders_and_the_same_answers():
     target = run_profile(HONEST, chosen, seeds=2)
     assert target.tally() == {"passed": 3 * len(chosen)}
     assert {result.seed for result in target.results} == {0, 1, 2}
+
+
+def test_faults_are_judged_by_the_oracle(monkeypatch):
+    """With seeds the simulator's faults are on: the histories of honest queues have no breach, those of a forgetful one have."""
+    chosen = [each for each in SCENARIOS.values() if each.group in ("consumers", "crash", "expiry")]
+    honest = run_profile(find("simulator"), chosen, seeds=2)
+    assert honest.ok
+    assert honest.tally()["passed"] > 50
+
+    def forgets_what_expires(self, receipt, entry):
+        del self._reserved[receipt]
+
+    monkeypatch.setattr(RecordedQueue, "_expire", forgets_what_expires)
+    breached = [each for each in run_profile(find("simulator"), chosen, seeds=2).results if "has a breach" in each.reason]
+    assert any(each.seed for each in breached)
 
 
 # -- the command line

@@ -131,8 +131,9 @@ def _run_alone(profile: Profile, scenario: Scenario, seed: int) -> tuple[Excepti
     loop = _loop(seed)
     try:
         with profile.opened(VirtualClock(loop, "service", seed=seed)) as connect:
-            error = loop.run_until_complete(_played(profile, scenario, connect, loop, seed))
-        error = error or _unhandled(loop)
+            error = _finished(profile, scenario, connect, loop, seed)
+            verdict = getattr(connect, "verdict", None)  # a service that knows more of what happened
+            error = verdict(error) if verdict is not None else error
     except Unavailable:
         raise
     except Exception as raised:  # noqa: BLE001 - a deadlock, or a service that broke
@@ -141,6 +142,14 @@ def _run_alone(profile: Profile, scenario: Scenario, seed: int) -> tuple[Excepti
         with contextlib.suppress(Exception):  # what is left over was judged already
             loop.close()
     return error, loop.time()
+
+
+def _finished(profile: Profile, scenario: Scenario, connect: Connect, loop: VirtualLoop, seed: int) -> Exception | None:
+    try:
+        error = loop.run_until_complete(_played(profile, scenario, connect, loop, seed))
+    except Exception as raised:  # noqa: BLE001 - a deadlock, for instance
+        return raised
+    return error or _unhandled(loop)
 
 
 def _loop(seed: int) -> VirtualLoop:

@@ -68,8 +68,8 @@ def _once(ran: Ran) -> None:
 
 
 async def _consumed(bench: Bench, place: Place, runs: int, dead: int = 0) -> None:
+    await place.add("x")
     async with place.consuming():
-        await place.add("x")
         await bench.until_runs(place, runs)
         await bench.until_done(place, dead)
 
