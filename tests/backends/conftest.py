@@ -7,10 +7,26 @@ import pytest
 import redis
 
 from taskq.backends.redis import links, queue
+from taskq.runtime import portal
 from taskq_testing.services import redis_server
 
 _numbers = itertools.count(1)
 _PATIENCE = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _portals(monkeypatch):
+    """What an app that a failed test never closed holds open is closed here, and not found by a later test."""
+    made, make = [], portal.Portal.__init__
+
+    def noted(self):
+        make(self)
+        made.append(self)
+
+    monkeypatch.setattr(portal.Portal, "__init__", noted)
+    yield
+    for each in made:
+        each.close()
 
 
 @pytest.fixture(autouse=True)
