@@ -1,5 +1,7 @@
 """The IronMQ server's contract: status codes, texts, limits, and what becomes of messages; asked without a socket or a clock."""
 
+import inspect
+
 import pytest
 from testing.ironmq import PROJECT, TOKEN, Asking
 
@@ -747,9 +749,9 @@ def test_options_about_ids_and_polls():
 
 def test_every_option_is_explained_and_marked():
     """The list of open points says for each what it is, with the mark of its source."""
-    text = Options.__doc__
+    text = inspect.getdoc(Options)  # from 3.13 on Python itself takes the indentation away
     for name in Options.__dataclass_fields__:
-        line = text.partition(f"        {name}:")[2].partition("\n        ")
+        line = text.partition(f"\n    {name}:")[2].partition("\n    ")
         assert line[0], name
     assert text.count("[A]") + text.count("[!]") + text.count("[D]") == len(Options.__dataclass_fields__)
 
