@@ -234,6 +234,9 @@ class Bench:
         place = Place(self, process, name, self._runs.setdefault(name, []), {**self._usual(), **options})
         usual = {"max_attempts": 3, "min_backoff": self.tick, "max_backoff": self.tick}
         place.register(behave, {**usual, **(task or {})}, fallback)
+        watch = getattr(self._connect, "watch", None)  # a service that writes down what happens
+        if watch is not None:
+            watch(place)
         return place
 
     def _usual(self) -> dict[str, Any]:

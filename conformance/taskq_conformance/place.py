@@ -112,11 +112,13 @@ class Place:
         task: its task `work`, which notes its runs and then does as the scenario says.
         runs: the runs of all places of this queue, in the order in which they began.
         process: whose it is.
+        foreign: bodies were made by hand, so that a record of the queue cannot tell which message is which.
     """
 
     def __init__(self, log: Log, process: Process, name: str, runs: list[Ran], options: dict[str, Any]) -> None:
         self.process = process
         self.runs = runs
+        self.foreign = False
         self._log = log
         self.queue = process.app.queue(name, **options)
         self.task: taskq.Task[...]
@@ -178,12 +180,14 @@ class Place:
 
     def outgoing(self, *args: Any, delay: float = 0.0, claim: Claim | None = None, task: str = "work") -> Outgoing:
         """Return an encoded message, as a queue would send it."""
+        self.foreign = True
         identifier = self.process.clock.new_id()
         message = taskq.Message(task=task, args_bytes=wire_args.encode(args), id=identifier)
         return Outgoing(identifier, envelope.encode(message, compress_from=None), delay, claim)
 
     async def send_body(self, body: bytes) -> None:
         """Send a body of any kind, as a foreign program may."""
+        self.foreign = True
         (answer,) = await self.backend.send([Outgoing(self.process.clock.new_id(), body)])
         holds(answer is None, f"a body of {len(body)} bytes is accepted, whatever it says: {answer!r}")
 

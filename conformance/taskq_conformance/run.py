@@ -193,7 +193,9 @@ def run_real(profile: Profile, scenarios: Sequence[Scenario], told: Told | None 
     clock = SystemClock()
     with profile.opened(clock) as connect:
         crowd = _Crowd(profile, connect, listen, probes=probes)
-        return asyncio.run(crowd.run(scenarios))
+        results = asyncio.run(crowd.run(scenarios))
+        breaches = getattr(connect, "breaches", None)  # a service that wrote down what happened
+        return crowd.judged(results, breaches()) if breaches is not None else results
 
 
 class _Crowd:
@@ -215,6 +217,16 @@ class _Crowd:
         """
         await self._knock()
         return list(await asyncio.gather(*(self._one(number, each) for number, each in enumerate(scenarios))))
+
+    def judged(self, results: list[Result], breaches: Sequence[tuple[str, str]]) -> list[Result]:
+        """Return the results with what was wrong on the queues of each scenario, however it ended."""
+        found = list(results)
+        for queue, sentence in breaches:
+            number = int(queue.split("-")[1]) if queue.startswith(f"c{self._token}-") and queue.split("-")[1].isdigit() else 0
+            if found[number].status != "failed":  # what belongs to no scenario fails the first
+                reason = f"the history has a breach: {sentence}"
+                found[number] = _told(self._told, msgspec.structs.replace(found[number], status="failed", reason=reason))
+        return found
 
     async def _knock(self) -> None:
         """Ask for something before all the scenarios do."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from taskq_conformance.targets.servers import redis_profile, started
+from taskq_conformance.targets.servers import heard, redis_profile, started
 from taskq_conformance.targets.valkey import binary_of
 
 __all__ = ["redis"]
@@ -14,10 +14,8 @@ __all__ = ["redis"]
 
 @contextmanager
 def _server() -> Iterator[Any]:
-    from taskq_testing.services import redis_server  # noqa: PLC0415 - it needs redis-py
-
-    with redis_server(binary_of("redis")) as server:
-        yield server
+    with heard("redis", binary_of("redis")) as listening:
+        yield listening
 
 
 def _versions() -> Mapping[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from taskq.backends import connect
@@ -15,7 +17,7 @@ from taskq_conformance.profile import Connect, Profile, Service, Unavailable, of
 from taskq_conformance.targets.fakeredis import CLAIMS as REDIS
 from taskq_conformance.targets.moto import CLAIMS as SQS
 
-__all__ = ["redis_profile", "sqs_connect", "sqs_profile", "sqs_started", "started", "variable"]
+__all__ = ["heard", "redis_profile", "sqs_connect", "sqs_profile", "sqs_started", "started", "variable"]
 
 
 def redis_profile(name: str, service: Service, about: str, versions: Callable[[], Mapping[str, str]] = dict) -> Profile:
@@ -49,11 +51,25 @@ def started(server: Callable[[], AbstractContextManager[Any]]) -> Service:
         except (ServiceError, ImportError) as error:
             raise Unavailable(str(error)) from None
         try:
-            yield of_url(found.url)
+            yield of_url(found.url) if hasattr(found, "url") else found
         finally:
             running.__exit__(None, None, None)
 
     return service
+
+
+@contextmanager
+def heard(name: str, binary: Any) -> Iterator[Any]:
+    """Run a server that keeps all that it does, and give what connects to it and listens."""
+    from taskq_conformance.listening import Listening  # noqa: PLC0415 - it needs redis-py
+    from taskq_testing.services import redis_server  # noqa: PLC0415 - the same
+
+    keeps = {"auto-aof-rewrite-percentage": 0}
+    with (
+        tempfile.TemporaryDirectory(prefix=f"taskq-{name}-") as folder,
+        redis_server(binary, appendonly="everysec", config=keeps) as server,
+    ):
+        yield Listening(of_url(server.url), Path(folder), server.directory)
 
 
 def sqs_started(server: Callable[[], AbstractContextManager[Any]]) -> Service:

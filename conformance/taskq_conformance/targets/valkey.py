@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from taskq_conformance.profile import Unavailable
-from taskq_conformance.targets.servers import redis_profile, started
+from taskq_conformance.targets.servers import heard, redis_profile, started
 
 __all__ = ["binary_of", "valkey"]
 
@@ -28,10 +28,8 @@ def binary_of(name: str) -> Any:
 
 @contextmanager
 def _server() -> Iterator[Any]:
-    from taskq_testing.services import redis_server  # noqa: PLC0415 - it needs redis-py
-
-    with redis_server(binary_of("valkey")) as server:
-        yield server
+    with heard("valkey", binary_of("valkey")) as listening:
+        yield listening
 
 
 def _versions() -> Mapping[str, str]:
