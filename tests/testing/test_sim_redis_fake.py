@@ -3,6 +3,7 @@
 import random
 import re
 import threading
+from importlib.metadata import version
 
 import pytest
 import redis
@@ -16,8 +17,11 @@ from taskq_testing.simulator.redis.fake import DIVERGENCES, EPOCH_MS, FakeRedis,
 MS = 1_000_000
 
 
+KNOWN = "2.41.0"
+"""The fakeredis whose divergences are put right."""
+
 READ = ("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">")
-WAIT = ("XREADGROUP", "GROUP", "g", "c", "BLOCK", "100", "STREAMS", "s", ">")
+WAIT = ("XREADGROUP", "GROUP", "g", "c", "BLOCK", "60000", "STREAMS", "s", ">")
 
 
 def ask(connection, *words):
@@ -31,8 +35,13 @@ def ask(connection, *words):
 @pytest.fixture
 def plain():
     """Fakeredis as it is."""
-    connection = FakeRedisConnection(server=FakeServer(version=(7,), server_type="redis"), protocol=2)
+    return connected(FakeServer(version=(7,), server_type="redis"))
+
+
+def connected(server):
+    connection = FakeRedisConnection(server=server, protocol=2)
     connection.connect()
+    connection.of = server
     return connection
 
 
@@ -41,7 +50,10 @@ def blocking(plain):
     waits = threading.Thread(target=ask, args=(plain, *WAIT), daemon=True)
     waits.start()
     waits.join(0.02)
-    return waits.is_alive()
+    waited = waits.is_alive()
+    ask(connected(plain.of), "XADD", "s", "*", "a", "b")
+    waits.join(30)
+    return waited
 
 
 def time_moves(plain):
@@ -79,8 +91,11 @@ STILL_WRONG = {
 
 @pytest.mark.parametrize("name", sorted(DIVERGENCES))
 def test_a_divergence_is_still_there(name, plain):
-    """Each thing that is put right is wrong in fakeredis as it is installed; one that is mended needs no cure any more."""
-    assert STILL_WRONG[name](plain)
+    """Each thing that is put right is wrong in fakeredis as we know it; a newer one that mended it says that the cure may go."""
+    differs = STILL_WRONG[name](plain)
+    if not differs and version("fakeredis") != KNOWN:
+        pytest.skip(f"fakeredis {version('fakeredis')} has mended this: {DIVERGENCES[name]}")
+    assert differs
 
 
 def test_commands_see_one_moment_of_virtual_time():
