@@ -177,7 +177,9 @@ class RecordedQueue(MemoryBackend):
         fault = faults.at("delivery", f"{printable(entry.id)}/{entry.copy}#{entry.deliveries}")
         if fault is None:
             return
+        hit = [entry]
         if fault.name == "reorder" and len(self._ready) > 1:
+            hit = list(self._ready)[: 1 + fault.variant]
             self._ready.rotate(-1 - fault.variant)
         elif fault.name == "duplicate":
             copy = self._clones[entry.id] = self._clones.get(entry.id, 0) + 1
@@ -191,7 +193,8 @@ class RecordedQueue(MemoryBackend):
         else:
             return
         faults.fired[fault.name] += 1
-        self._record("fault", entry.id, entry.copy, outcome=fault.name)
+        for each in hit:
+            self._record("fault", each.id, each.copy, outcome=fault.name)
 
     def _damage(self, message: bytes, copy: int) -> None:
         self._damaged.add((message, copy))

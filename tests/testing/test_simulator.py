@@ -12,7 +12,7 @@ from testing.planted import BUGS
 import taskq
 from taskq.errors import BackendUnavailable, ConfigError
 from taskq_testing.explore.strategies import named
-from taskq_testing.faults import FAULTS, Fault
+from taskq_testing.faults import FAULTS, Fault, Faults
 from taskq_testing.history import KINDS
 from taskq_testing.simulator import Simulator, scenario
 from taskq_testing.tape import Quiet, Tape
@@ -317,6 +317,29 @@ def test_a_lost_request_does_nothing_and_a_lost_reply_does_all(variant, stored):
     outcome = play(body, app)
     assert (outcome.error, outcome.violations) == (None, [])
     assert kinds(outcome, "unknown", "stored", "acked") == Counter(unknown=1, stored=stored, acked=stored)
+
+
+def test_every_message_that_a_reordering_moves_is_named(monkeypatch):
+    """A message that a fault put behind later ones was not passed over by the broker: the history says what hit it."""
+    app, queue = small_app(reservation_size=1)
+
+    @queue.task
+    async def works(n: int) -> None: ...
+
+    async def body(world):
+        for n in range(5):
+            await queue.enqueue_async(works.message(n).delayed(1))
+        await world.drained()
+
+    def once(self, place, key):
+        return Fault("reorder", 1.0, 2) if place == "delivery" and not self.fired["reorder"] else None
+
+    monkeypatch.setattr(Faults, "at", once)
+    outcome = play(body, app)
+    assert (outcome.error, outcome.violations, outcome.fired) == (None, [], {"reorder": 1})
+    ids = [event.message for event in outcome.history.of("stored")]
+    assert [event.message for event in outcome.history.of("fault")] == ids[:3]
+    assert [event.message for event in outcome.history.of("reserved")] == ids[3:] + ids[:3]
 
 
 def test_a_sync_enqueue_meets_the_network_too():
