@@ -118,6 +118,20 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Judge the conformance suite: hunt every named bug, print the kill matrix; `-- --only NAME`, `-- --quick`, `-- --full`."""
+    install(session, "test")
+    session.run("python", "-m", "conformance.mutants", *session.posargs)
+
+
+@nox.session
+def differential(session: nox.Session) -> None:
+    """Drive the backend in memory and real services in lock step, compare every answer, and write docs/divergences.md."""
+    install(session, "test")
+    session.run("python", "-m", "conformance.differential", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     install(session, "docs")

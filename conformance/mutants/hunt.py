@@ -25,7 +25,7 @@ from taskq_conformance.scenario import Scenario, all_scenarios
 
 __all__ = ["Verdict", "hunt", "in_order", "profile_of", "suite", "unsound"]
 
-_SPIN = 60.0
+_SPIN = 20.0
 """Seconds of computing after which a scenario counts as hung: a bug may be an endless loop, which virtual time does not end."""
 
 _WAIT = 300.0

@@ -180,6 +180,7 @@ _SETTLING = (
 )
 
 _FETCHING = (
+    _fetch("process_one_takes_two", "G9", "fetch_one", "_reserve(state, 1, ", "_reserve(state, 2, "),
     _fetch("unused_starts_are_not_given_back", "G33", "_reserve", "and taken < n", "and taken < 0"),
     _fetch("a_rate_limit_is_not_asked", "G33", "_take", "limit is not None:\n        while", "False:\n        while"),
     _fetch("a_limit_of_one_start_fetches_all", "G33", "_take", "n = grant.allowed", "pass"),

@@ -121,7 +121,7 @@ async def what_is_given_back_is_what_was_not_used(bench: Bench) -> None:
 
 
 def _limit(bench: Bench, burst: int) -> Any:
-    return RateLimit(1, per=bench.seconds(5000), burst=burst)
+    return RateLimit(1, per=bench.seconds(100), burst=burst)
 
 
 @scenario("G34")

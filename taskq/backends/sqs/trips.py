@@ -155,7 +155,8 @@ def _not_settled(place: Place, receipt: Receipt, outcome: Outcome) -> Exception 
     code, text = _code_and_text(outcome)
     if passes(code):
         return BackendUnavailable(f"{place.where} cannot do this now ({text})")
-    receipt.end()
+    if receipt.state != "deleted":  # by an acknowledgement beside this call, which has yet to say so
+        receipt.end()
     return ReservationLost(f"message {printable(receipt.message_id.encode())} is no longer owned; nothing was changed ({code})")
 
 
