@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from taskq_testing.history import Event
 from taskq_testing.oracle.invariant import at, broken, invariant, named
-from taskq_testing.oracle.model import Lease, Model, Run
+from taskq_testing.oracle.model import Model, Run
 from taskq_testing.outcome import Violation
 
 __all__ = ["fallback", "hooks", "in_flight", "independence", "stop"]
@@ -101,25 +101,25 @@ def stop(model: Model) -> Iterator[Violation]:
             f"message {start.message} ran on {start.process} at {at(start.t)} though its consumer had stopped at {at(stopped.t)}"
         )
         yield broken(27, sentence, start.message, stopped, start)
-    for event, said, stopping, leases in model.noticed.leftovers:
+    for event, said, stopping, owned in model.noticed.leftovers:
         if said is None or said.outcome != "stopped":
             continue
         data = event.data or {}
         kept = [f"{data[name]} {name}" for name in _KEEPS if data.get(name)]
-        if data.get("owned") and _could_give_back(model, event, stopping or said, leases):
+        if data.get("owned") and _could_give_back(model, event, stopping or said, owned):
             kept.append(f"{data['owned']} reservations")
         if kept:
             sentence = f"{event.process} had stopped on queue {event.queue} and still had {' and '.join(kept)} at {at(event.t)}"
             yield broken(27, sentence, "", said, event)
 
 
-def _could_give_back(model: Model, event: Event, since: Event, leases: list[Lease]) -> bool:
+def _could_give_back(model: Model, event: Event, since: Event, owned: list[Event]) -> bool:
     """Return whether nothing kept a consumer from giving back what it owned."""
     if _in_trouble(model, event.process, since.t, event.t):
         return False
     if not model.complete:
         return True
-    return any(not _in_trouble(model, event.process, lease.renewed.t, event.t) for lease in leases)
+    return any(not _in_trouble(model, event.process, renewed.t, event.t) for renewed in owned)
 
 
 # -- 29, 31

@@ -283,7 +283,7 @@ class Noticed:
         self.fallbacks: list[tuple[Event, Run]] = []
         self.given_up: list[tuple[Run, Event]] = []
         self.buffered: list[Event] = []
-        self.leftovers: list[tuple[Event, Event | None, Event | None, list[Lease]]] = []
+        self.leftovers: list[tuple[Event, Event | None, Event | None, list[Event]]] = []
         self.after_stop: list[tuple[Event, Event]] = []
         self.corruptions: list[Event] = []
 

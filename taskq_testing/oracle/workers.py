@@ -329,14 +329,14 @@ def _at_rest(model: Model, event: Event) -> None:
     model.noticed.leftovers.append((event, model.consumers.get(place), model.stopping.get(place), _owned(model, event)))
 
 
-def _owned(model: Model, event: Event) -> list[Lease]:
-    """Return what a process owns by the broker's word, where it says that it owns something."""
+def _owned(model: Model, event: Event) -> list[Event]:
+    """Return since when a process owns what it owns by the broker's word, where it says that it owns something."""
     if not (event.data or {}).get("owned"):
         return []
     crashes = model.crashes.get(event.process)
     since = crashes[-1].seq if crashes else -1
     return [
-        lease
+        lease.renewed  # as it is now: a rollback may renew it once more
         for copy in model.every
         if (lease := copy.lease) is not None
         and copy.queue.name == event.queue

@@ -121,6 +121,13 @@ def test_who_could_not_give_back(trouble):
     assert owning(*trouble).judged() == []
 
 
+def test_a_rollback_after_the_rest_changes_nothing():
+    """What a stopped consumer could not give back stays excused when a later rollback restores its reservation."""
+    story = owning((1, "fault", "", "w1"))(7, "rolled_back", due=6.5)
+    story(7, "restored", "m", outcome="reserved", receipt=1, expires=9)
+    assert story.judged() == []
+
+
 def test_what_a_client_keeps():
     """Where only clients are recorded, a stopped consumer's own word counts."""
     clients = Story(records=sorted(KINDS - {"stored", "due", "expired", "size"})).serve(0, "w1")
