@@ -114,7 +114,7 @@ def conformance(session: nox.Session) -> None:
     if session.posargs:
         session.run("taskq", "conformance", *session.posargs)
     else:
-        session.run("pytest", "-n", "2", "conformance")
+        session.run("pytest", "-n", "2", "conformance", "--taskq-target", "memory,fakeredis,moto,ironmq")
 
 
 @nox.session

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = {name.strip() for name in named.split(",")} if named else None
     if wanted is not None and (unknown := wanted - {profile.name for _, profile in suites}):
         raise pytest.UsageError(f"--taskq-target: no suite that was collected has the profile {', '.join(sorted(unknown))}")
-    left_out = {item for item, profile in suites if not (profile.default if wanted is None else profile.name in wanted)}
+    left_out = {item for item, profile in suites if not _wanted(item, profile, wanted)}
     if wanted is not None:
         left_out |= set(items) - {item for item, _ in suites}
     if left_out:
@@ -50,6 +50,14 @@ def _profile_of(item: pytest.Item) -> Any:
     if suite is None or not hasattr(suite, "taskq_outcome"):
         return None
     return getattr(suite, "profile", None)
+
+
+def _wanted(item: pytest.Item, profile: Any, names: set[str] | None) -> bool:
+    if names is not None:
+        return profile.name in names
+    callspec = getattr(item, "callspec", None)
+    scenario = callspec.params.get("scenario") if callspec is not None else None
+    return profile.default and (not profile.brief or scenario is None or scenario.group in profile.brief)
 
 
 class _Reporter:

@@ -50,7 +50,8 @@ class Profile:
         expected: the scenarios that are known to fail, and why. One that does not fail is a failure.
         about: one sentence for the report.
         versions: what else is of interest in a report, by name; asked once, when all has run.
-        default: whether it is run where no target is named.
+        default: whether pytest runs it where no target is named.
+        brief: the groups of scenarios that pytest runs then; empty for all. For what is slow and is run in full elsewhere.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Profile:
     about: str = ""
     versions: Callable[[], Mapping[str, str]] = dict
     default: bool = True
+    brief: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.name or self.time not in ("virtual", "real") or not self.tick > 0 or not self.late >= 0:

@@ -70,7 +70,7 @@ async def a_run_that_was_lost_has_no_consequences(bench: Bench) -> None:
             await bench.sleep(4000)
 
     task = {"max_attempts": 1}
-    options = {"reservation_timeout": timeout, "task": task, "fallback": lambda _: None}
+    options: dict[str, Any] = {"reservation_timeout": timeout, "task": task, "fallback": lambda _: None}
     place = bench.place(behave, on=bench.process("cut off", gated=True), **options)
     other = bench.place(on=bench.process("other"), like=place, reservation_timeout=timeout, task=task)
     await place.add("once")

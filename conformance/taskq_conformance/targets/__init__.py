@@ -7,7 +7,13 @@ import importlib
 from taskq.errors import ConfigError
 from taskq_conformance.profile import Profile
 
-__all__ = ["DEFAULT", "NAMES", "find"]
+__all__ = ["ADAPTERS", "DEFAULT", "NAMES", "find"]
+
+ADAPTERS = frozenset({
+    "batches", "crash", "dead_letters", "dedup", "delay", "enqueue", "expiry", "extension", "fencing", "honesty", "long_delay",
+    "order", "payload", "purge", "release", "size", "waiting", "wire",
+})  # fmt: skip
+"""The groups of scenarios that say most about an adapter, and least about the runtime above it."""
 
 DEFAULT = ("memory", "fakeredis", "moto", "ironmq")
 """What is run where nothing is named: all in virtual time."""

@@ -11,6 +11,7 @@ from taskq.backends.base import Clock
 from taskq.options import QueueOptions
 from taskq_conformance.capabilities import Capabilities, Max, Unsupported
 from taskq_conformance.profile import Connect, Profile, Unavailable
+from taskq_conformance.targets import ADAPTERS
 from taskq_testing.clock import VirtualClock
 from taskq_testing.faults import PLACES, Faults
 from taskq_testing.history import History
@@ -71,4 +72,5 @@ fakeredis = Profile(
     late=0.51,
     about="the Redis backend on fakeredis, in virtual time",
     versions=_versions,
+    brief=ADAPTERS,
 )

@@ -18,6 +18,7 @@ from taskq.backends.base import Clock
 from taskq.backends.memory import MemoryBroker
 from taskq_conformance.capabilities import Capabilities, Max, Ordering, Unsupported, Window
 from taskq_conformance.profile import Connect, Profile, Unavailable
+from taskq_conformance.targets import ADAPTERS
 from taskq_testing.loop.wall import wall_clock
 
 __all__ = ["CLAIMS", "moto"]
@@ -75,4 +76,5 @@ moto = Profile(
     late=2.1,
     about="the SQS backend on moto in this process, in virtual time",
     versions=_versions,
+    brief=ADAPTERS,
 )
