@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from taskq.backends.memory import MemoryBackend, MemoryBroker
+from taskq.backends.memory_stores import MemoryDedup
 from taskq.cli import main
 from taskq.errors import ConfigError
-from taskq_conformance import Capabilities, Max, Ordering, Profile, Unavailable, Unsupported
+from taskq_conformance import Capabilities, Max, Ordering, Profile, Unavailable, Unsupported, Window
 from taskq_conformance.contract import GUARANTEES
 from taskq_conformance.live import Live
 from taskq_conformance.results import Environment, Run, read, written
@@ -171,6 +172,24 @@ def test_an_under_claim_is_reported():
     assert target.ok
     assert [each.need for each in target.underclaimed] == ["order"]
     assert "order.messages_come_in_their_order" in target.underclaimed[0].text
+
+
+def test_windows_are_probed_both_ways():
+    """A store that forgets sooner than is claimed fails; one that remembers for longer is an under-claim."""
+
+    class Forgetful(MemoryBroker):
+        def __init__(self, clock):
+            super().__init__(clock)
+            self.dedup.claim = lambda key, ttl: MemoryDedup.claim(self.dedup, key, min(ttl, 86400.0))
+
+    chosen = [each for each in SCENARIOS.values() if "a_name_is_remembered" in each.name]
+    claimed = msgspec_like(
+        HONEST, service=shared(Forgetful), capabilities=Capabilities(dedup=Window(longest=172_800.0, atomic=True))
+    )
+    assert [result.status for result in run_profile(claimed, chosen).results] == ["not run", "failed"]
+    modest = msgspec_like(HONEST, capabilities=Capabilities(dedup=Window(longest=86_400.0, atomic=True)))
+    target = run_profile(modest, chosen)
+    assert ([result.status for result in target.results], len(target.underclaimed)) == (["not run", "passed"], 1)
 
 
 def test_what_is_not_claimed_is_not_passed():

@@ -146,6 +146,11 @@ def _beyond(name: str, claim: Max | Unlimited) -> str | None:
     return f"{name} beyond {claim.value:g} is not claimed" if isinstance(claim, Max) else None
 
 
+def _longer_windows(claim: Window | Unsupported) -> str | None:
+    finite = isinstance(claim, Window) and claim.longest < math.inf
+    return f"dedup=Window(longest=...) beyond {claim.longest:g} s is not claimed" if finite else None  # type: ignore[union-attr]
+
+
 def _atomic(claims: Capabilities) -> str | None:
     if isinstance(claims.dedup, Window) and claims.dedup.atomic:
         return None
@@ -160,6 +165,7 @@ NEEDS: dict[str, Callable[[Capabilities], str | None]] = {
     "order": lambda claims: None if claims.ordering is Ordering.FIFO else "ordering=Ordering.FIFO is not claimed",
     "states": lambda claims: None if claims.counting is Counting.STATES else "counting=Counting.STATES is not claimed",
     "gentle_purge": lambda claims: None if claims.purging is Purging.UNRESERVED else "purging=Purging.UNRESERVED is not claimed",
+    "longer_windows": lambda claims: _longer_windows(claims.dedup),
     "longer_delays": lambda claims: _beyond("delay", claims.delay),
     "larger_payloads": lambda claims: _beyond("payload", claims.payload),
     "larger_batches": lambda claims: _beyond("batch", claims.batch),

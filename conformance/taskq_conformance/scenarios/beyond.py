@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskq_conformance.bench import Bench
-from taskq_conformance.capabilities import Max, Unlimited
+from taskq_conformance.capabilities import Max, Unlimited, Window
 from taskq_conformance.check import between, holds, same
 from taskq_conformance.scenario import scenario
 from taskq_conformance.scenarios.payload import noise
@@ -45,3 +45,28 @@ async def a_huge_batch_is_one_call(bench: Bench) -> None:
     taken = await place.take(count, patience=400)
     same(list(await place.backend.ack(taken)), [True] * count, "the acknowledgements")
     await bench.until_done(place)
+
+
+@scenario("G54", needs=("dedup", "longer_windows"), long=True)
+async def a_name_is_remembered_for_two_months(bench: Bench) -> None:
+    """The store keeps a name for sixty days, or for twice the claimed limit."""
+    claim = bench.claims.dedup
+    finite = isinstance(claim, Window) and claim.longest < 1e12
+    await _remembered(bench, claim.longest * 2 if isinstance(claim, Window) and finite else 60 * 86400.0)
+
+
+@scenario("G24", needs=("dedup",), long=True)
+async def a_name_is_remembered_for_the_longest_window(bench: Bench) -> None:
+    """The store keeps a name for as long as is claimed, or for thirty days, and not longer."""
+    claim = bench.claims.dedup
+    await _remembered(bench, min(claim.longest, 30 * 86400.0) if isinstance(claim, Window) else 0.0)
+
+
+async def _remembered(bench: Bench, seconds: float) -> None:
+    place = bench.place()
+    store, key = place.process.broker.dedup, f"{place.queue.name}:long".encode()
+    same(await store.claim(key, seconds), True, "the first claim")
+    await bench.sleep((seconds - 60.0) / bench.tick)
+    same(await store.claim(key, seconds), False, "the claim a minute before the end")
+    await bench.sleep(60.0 / bench.tick + bench.lag + 1)
+    same(await store.claim(key, seconds), True, "the claim after the end")
