@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,4 +20,7 @@ def _server() -> Iterator[Any]:
         yield servers
 
 
-cluster = redis_profile("cluster", started(_server), "the Redis backend on a real cluster of three nodes")
+cluster = dataclasses.replace(
+    redis_profile("cluster", started(_server), "the Redis backend on a real cluster of three nodes"),
+    width=16,  # each process has connections to each node
+)

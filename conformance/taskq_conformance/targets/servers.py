@@ -24,7 +24,7 @@ def redis_profile(name: str, service: Service, about: str, versions: Callable[[]
     """Return the profile of a real server of Redis or Valkey."""
     return Profile(
         name=name, service=service, about=about, versions=versions,
-        capabilities=REDIS, time="real", tick=0.5, late=1.0, width=32, default=False,
+        capabilities=REDIS, time="real", tick=0.5, late=1.0, width=24, default=False,
     )  # fmt: skip
 
 
