@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from taskq.backends import connect
-from taskq.backends.base import Broker, Clock
-from taskq.backends.stores import Stores
+from taskq.backends.base import Broker, Clock, Stores
 from taskq.consumer import Consumer
 from taskq.errors import ConfigError, TaskqError
 from taskq.hooks.base import Hook, Hooks

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from taskq.backends.base import Backend, Broker, DedupStore, LockStore, RateLimiter
+from taskq.backends.base import Backend, Broker
+from taskq.backends.stores import BesideStores
 from taskq.errors import BackendUnavailable
 from taskq.options import QueueOptions
 
@@ -57,7 +58,7 @@ class _Gated:
         self._gate = gate
 
 
-class GatedBroker:
+class GatedBroker(BesideStores):
     """A broker behind a gate; only its queues are, the stores are as they were.
 
     Args:
@@ -66,24 +67,9 @@ class GatedBroker:
     """
 
     def __init__(self, broker: Broker, gate: Gate) -> None:
-        self._broker = broker
+        self._broker = self._stores = broker
         self._gate = gate
         self._queues: dict[str, Any] = {}
-
-    @property
-    def dedup(self) -> DedupStore:
-        """Remembers names."""
-        return self._broker.dedup
-
-    @property
-    def limiter(self) -> RateLimiter:
-        """Limits rates."""
-        return self._broker.limiter
-
-    @property
-    def locks(self) -> LockStore:
-        """Holds locks."""
-        return self._broker.locks
 
     def queue(self, name: str, options: QueueOptions) -> Backend:
         """Return the gated backend of a queue; it can do what the one behind it can, but for sending without a loop."""

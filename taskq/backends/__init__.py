@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskq.backends.base import Broker, Clock
+from taskq.backends.base import Broker, Clock, Stores
 from taskq.backends.memory import MemoryBroker
-from taskq.backends.stores import LocalStores, Stores, take_store
+from taskq.backends.stores import LocalStores, take_store
 from taskq.errors import ConfigError
 
 __all__ = ["SCHEMES", "connect"]

@@ -33,6 +33,7 @@ __all__ = [
     "Outgoing",
     "RateLimiter",
     "Size",
+    "Stores",
     "Threads",
 ]
 
@@ -269,8 +270,8 @@ class LockStore(Protocol):
         """Free the lock if `owner` still holds it."""
 
 
-class Broker(Protocol):
-    """One connection to a service."""
+class Stores(Protocol):
+    """What the queues of an app share. A broker of Redis has it all, and so has any object of a user's own."""
 
     @property
     def dedup(self) -> DedupStore:
@@ -283,6 +284,13 @@ class Broker(Protocol):
     @property
     def locks(self) -> LockStore:
         """Holds locks."""
+
+    async def aclose(self) -> None:
+        """Let go of what they hold."""
+
+
+class Broker(Stores, Protocol):
+    """One connection to a service."""
 
     def queue(self, name: str, options: QueueOptions) -> Backend:
         """Return the backend of one queue; no I/O happens here."""

@@ -8,38 +8,39 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Protocol
 from urllib.parse import unquote
 
-from taskq.backends.base import Clock, DedupStore, LockStore, RateLimiter
+from taskq.backends.base import Clock, DedupStore, LockStore, RateLimiter, Stores
 from taskq.backends.memory import MemoryBroker
 from taskq.backends.memory_stores import MemoryDedup, MemoryLocks, MemoryRateLimiter
 from taskq.core.rate_limit import Grant
 from taskq.errors import ConfigError
 from taskq.options import RateLimit
 
-__all__ = ["LocalStores", "Stores", "take_store"]
+__all__ = ["BesideStores", "LocalStores", "take_store"]
 
 logger = logging.getLogger("taskq")
 
 
-class Stores(Protocol):
-    """What queues share. A broker of Redis has it all, and so has any object of a user's own."""
+class BesideStores:
+    """The part of a broker that its service has not: names, rate limits and locks are those of stores beside it."""
+
+    _stores: Stores
 
     @property
     def dedup(self) -> DedupStore:
         """Remembers names."""
+        return self._stores.dedup
 
     @property
     def limiter(self) -> RateLimiter:
         """Limits rates."""
+        return self._stores.limiter
 
     @property
     def locks(self) -> LockStore:
         """Holds locks."""
-
-    async def aclose(self) -> None:
-        """Let go of what they hold."""
+        return self._stores.locks
 
 
 def take_store(url: str) -> tuple[str, str | None]:

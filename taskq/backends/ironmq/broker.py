@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import httpx
 
-from taskq.backends.base import Clock, DedupStore, LockStore, RateLimiter
+from taskq.backends.base import Clock, Stores
 from taskq.backends.ironmq.link import Links
 from taskq.backends.ironmq.queue import IronMQBackend
 from taskq.backends.ironmq.settings import Settings
-from taskq.backends.stores import Stores
+from taskq.backends.stores import BesideStores
 from taskq.options import QueueOptions
 
 __all__ = ["IronMQBroker"]
 
 
-class IronMQBroker:
+class IronMQBroker(BesideStores):
     """All queues of one app in one project.
 
     Args:
@@ -31,21 +31,6 @@ class IronMQBroker:
         self._stores = stores
         self._links = Links(settings, transport)
         self._queues: dict[str, IronMQBackend] = {}
-
-    @property
-    def dedup(self) -> DedupStore:
-        """Remembers names."""
-        return self._stores.dedup
-
-    @property
-    def limiter(self) -> RateLimiter:
-        """Limits rates."""
-        return self._stores.limiter
-
-    @property
-    def locks(self) -> LockStore:
-        """Holds locks."""
-        return self._stores.locks
 
     def queue(self, name: str, options: QueueOptions) -> IronMQBackend:
         """Return the one backend of this queue."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from taskq.backends.base import Clock, DedupStore, LockStore, RateLimiter
+from taskq.backends.base import Clock, Stores
 from taskq.backends.sqs.fifo import FifoSqsBackend
 from taskq.backends.sqs.queue import SqsBackend
 from taskq.backends.sqs.service import Access, Service
 from taskq.backends.sqs.settings import is_fifo
-from taskq.backends.stores import Stores
+from taskq.backends.stores import BesideStores
 from taskq.options import QueueOptions
 
 __all__ = ["SqsBroker"]
 
 
-class SqsBroker:
+class SqsBroker(BesideStores):
     """All queues of one app in one account.
 
     Args:
@@ -26,21 +26,6 @@ class SqsBroker:
         self._service = Service(access, clock)
         self._stores = stores
         self._queues: dict[str, SqsBackend] = {}
-
-    @property
-    def dedup(self) -> DedupStore:
-        """Remembers names."""
-        return self._stores.dedup
-
-    @property
-    def limiter(self) -> RateLimiter:
-        """Limits rates."""
-        return self._stores.limiter
-
-    @property
-    def locks(self) -> LockStore:
-        """Holds locks."""
-        return self._stores.locks
 
     def queue(self, name: str, options: QueueOptions) -> SqsBackend:
         """Return the one backend of this queue; one whose name ends in `.fifo` keeps order.
