@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -330,6 +331,17 @@ def test_the_command_line_says_what_it_cannot_do(capsys):
     for words, text in ((["nothing"], "no target 'nothing'"), (["--only", "no such thing"], "--list"), (["x://y"], "no backend")):
         status, _, told = command(capsys, *words)
         assert (status, text in told) == (2, True)
+
+
+def test_the_command_line_does_without_what_is_not_installed(capsys, monkeypatch):
+    """A target whose extra is missing is told, the others run, and the status says that not all was."""
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    monkeypatch.delitem(sys.modules, "taskq_conformance.targets.ironmq", raising=False)
+    for name in [name for name in sys.modules if name.startswith("taskq.backends.ironmq")]:
+        monkeypatch.delitem(sys.modules, name)
+    status, out, _ = command(capsys, "memory", "ironmq", "--only", "enqueue.a_message_runs_once")
+    assert (status, "ironmq cannot run here: it needs what is not installed" in out) == (1, True)
+    assert re.search(r"^in all +1 +- +- +-$", out, re.MULTILINE)
 
 
 def test_the_command_line_lists_the_scenarios(capsys):

@@ -49,11 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
         for each in chosen:
             sys.stdout.write(f"{each.guarantee:<4} {each.name}: {each.sentence}\n")
         return 0
-    profiles = [_profile(name) for name in arguments.targets or DEFAULT]
+    missing: list[Missing] = []
+    profiles = _profiles(arguments.targets or DEFAULT, missing)
     logging.getLogger("taskq").setLevel(logging.CRITICAL)  # what a scenario provokes is no news
     show = _live() if sys.stdout.isatty() else _Lines()
     try:
-        outcome = _all(profiles, chosen, arguments.seeds, show)
+        outcome = _all(profiles, chosen, arguments.seeds, show, missing)
     finally:
         show.close()
     if arguments.report is not None:
@@ -62,13 +63,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if outcome.ok and not outcome.missing else 1
 
 
-def _profile(name: str) -> Profile:
-    return profile_of_url(name) if "://" in name else find(name)
+def _profiles(names: Sequence[str], missing: list[Missing]) -> list[Profile]:
+    """Return the profiles of these names; what some of them need and is not installed is noted."""
+    profiles = []
+    for name in names:
+        try:
+            profiles.append(profile_of_url(name) if "://" in name else find(name))
+        except ImportError as error:
+            missing.append(Missing(name=name, reason=f"it needs what is not installed: {error}; install taskq[all,testing]"))
+    return profiles
 
 
-def _all(profiles: Sequence[Profile], chosen: Sequence[Scenario], seeds: int, show: Show) -> Run:
+def _all(profiles: Sequence[Profile], chosen: Sequence[Scenario], seeds: int, show: Show, missing: list[Missing]) -> Run:
     targets: list[Target] = []
-    missing: list[Missing] = []
+    for each in missing:
+        show.line(f"{each.name} cannot run here: {each.reason}")
     for profile in profiles:
         show.begin(profile.name, len(chosen) * (1 + seeds if profile.time == "virtual" else 1))
         try:

@@ -11,7 +11,6 @@ from taskq.backends.base import Clock
 from taskq.backends.memory import MemoryBroker
 from taskq.errors import ConfigError
 from taskq_conformance.profile import Connect, Profile, Service, of_url
-from taskq_conformance.targets.ironmq import ironmq
 from taskq_conformance.targets.memory import memory
 from taskq_conformance.targets.servers import redis_profile, sqs_profile
 
@@ -33,6 +32,8 @@ def profile_of_url(url: str) -> Profile:
     if scheme == "sqs":
         return sqs_profile("sqs", _with_one_store(url), about)
     if scheme in IRONMQ:
+        from taskq_conformance.targets.ironmq import ironmq  # noqa: PLC0415 - it needs an extra
+
         return sqs_profile(scheme, _with_one_store(url), about, claims=ironmq.capabilities, expected=ironmq.expected)
     raise ConfigError(f"no backend serves {scheme or url}://; give the URL of an App, the name of a target, or module:attribute")
 
