@@ -22,6 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Get ready to report, in the process that hears of all tests."""
+    # The suite's tests carry it for those who have pytest-timeout: in real time the first of them does the work of all.
+    config.addinivalue_line("markers", "timeout(seconds): how long a test may take (pytest-timeout)")
     folder = config.getoption("taskq_report")
     if folder is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Reporter(folder), "taskq-conformance-reporter")
