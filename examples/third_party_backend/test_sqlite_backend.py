@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlite_backend import SqliteBroker
+
 from taskq_conformance import BackendSuite, Capabilities, Profile, Unsupported
 
 
