@@ -90,7 +90,6 @@ def test_scenarios_of_the_guarantee_come_first():
         Lua("SEND", "what stands there no more", ""),
         Lua("GONE", "a", "b"),
     ],
-    ids=repr,
 )
 def test_what_no_longer_fits_fails(change):
     """A change that does not find what it changes, or finds it twice, or changes nothing, is an error and not a survivor."""
