@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from conformance.differential.lockstep import DIFFERENCES, machine
@@ -25,15 +25,29 @@ _EXAMPLES = {"valkey": 10, "sqs": 1}
 """How much quicker one service is than another: shares of the examples that are asked for, in tenths."""
 
 
-def drive(service: str, examples: int, steps: int) -> Drive:
+def drive(service: str, examples: int, steps: int, *, shrink: bool = True) -> Drive:
     """Drive one service, and return what was seen.
+
+    Args:
+        service: its name.
+        examples: how many.
+        steps: of each, at most.
+        shrink: whether the shortest way to a divergence is looked for, which may take minutes; without it the examples are the same
+            each time.
 
     Raises:
         Divergence: an answer differs, and nothing says that it may; its notes tell the shortest way there.
     """
     seen: set[str] = set()
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     chosen = settings(
-        max_examples=examples, stateful_step_count=steps, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=examples,
+        stateful_step_count=steps,
+        phases=phases,
+        derandomize=not shrink,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
     )
     with SERVICES[service]() as world:
         run_state_machine_as_test(machine(world, seen), settings=chosen)
@@ -46,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--service", choices=SERVICES, help="one service; the list is not written then")
     parser.add_argument("--examples", type=int, default=300, help="examples on Valkey (300); a tenth of it on SQS, which is slow")
     parser.add_argument("--steps", type=int, default=30, help="steps of an example, at most (30)")
+    parser.add_argument("--no-shrink", action="store_true", help="do not look for the shortest way to a divergence")
     parser.add_argument("--list", type=Path, default=Path("docs/divergences.md"), help="where the list is written")
     options = parser.parse_args(arguments)
     drives = {}
@@ -53,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         examples = max(1, options.examples * _EXAMPLES[service] // 10)
         began = time.perf_counter()
         try:
-            drives[service] = drive(service, examples, options.steps)
+            drives[service] = drive(service, examples, options.steps, shrink=not options.no_shrink)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what was found
             print(f"{service}: {error}", *getattr(error, "__notes__", ()), sep="\n")
             return 1
