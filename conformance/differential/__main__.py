@@ -32,8 +32,8 @@ def drive(service: str, examples: int, steps: int, *, shrink: bool = True) -> Dr
         service: its name.
         examples: how many.
         steps: of each, at most.
-        shrink: whether the shortest way to a divergence is looked for, which may take minutes; without it the examples are the same
-            each time.
+        shrink: whether the shortest way to a divergence is looked for, which may take minutes. Without it the examples are the
+            same each time.
 
     Raises:
         Divergence: an answer differs, and nothing says that it may; its notes tell the shortest way there.

@@ -120,6 +120,20 @@ async def what_is_given_back_is_what_was_not_used(bench: Bench) -> None:
     same((await limiter.take(key, limit, 9)).allowed, 0, "how many may start then")
 
 
+@scenario("G33", needs=("shared_limits",))
+async def a_trickle_may_use_the_whole_burst(bench: Bench) -> None:
+    """Of a burst of five each message may start as it comes, though a consumer asks for more starts than there are messages."""
+    place = bench.place(rate_limit=_limit(bench, 5))
+    async with place.consuming():
+        for number in range(5):
+            await bench.sleep(1)
+            began = bench.now()
+            await place.add(number)
+            await bench.until_runs(place, number + 1)
+            most = 2 * bench.late + bench.seconds(1) if bench.virtual else bench.patience
+            between(place.runs[-1].at - began, -1.0, most, f"how long message {number} took")
+
+
 def _limit(bench: Bench, burst: int) -> Any:
     return RateLimit(1, per=bench.seconds(100), burst=burst)
 

@@ -198,6 +198,19 @@ async def a_purge_of_many_is_whole(bench: Bench) -> None:
     await bench.until_size(place, Size())
 
 
+@scenario("G45", needs=("gentle_purge",))
+async def a_purge_of_what_waits_spares_what_is_reserved(bench: Bench) -> None:
+    """With one message reserved and others ready and delayed, what is reserved can still be acknowledged after a purge."""
+    place = bench.place()
+    await place.add("reserved")
+    (reservation,) = await place.take()
+    await place.add("ready")
+    await place.add("delayed", delay=bench.seconds(300))
+    await bench.until_size(place, Size(ready=1, delayed=1, reserved=1))
+    await place.queue.purge()
+    same(list(await place.backend.ack([reservation])), [True], "the answer to its acknowledgement")
+
+
 # -- telling
 
 
