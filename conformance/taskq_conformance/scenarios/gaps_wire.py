@@ -96,3 +96,19 @@ async def arguments_of_the_wrong_number_are_kept(bench: Bench) -> None:
     """Too many arguments, none at all, and what is no array become dead letters, and no call."""
     bodies = [body(args, **{"5": "typed"}) for args in ([1, "x", 2], [], {"number": 1}, "text", 5)]
     same(await _typed(bench, *bodies, dead=5), [], "the calls")
+
+
+@scenario("G42", needs=("dead_letters",))
+async def what_is_no_array_is_not_taken_for_nothing(bench: Bench) -> None:
+    """Arguments that are a map, a text or a number are kept, though the handler could do without any."""
+    place, calls = bench.place(), []
+
+    @place.queue.task(name="optional")
+    async def optional(number: int = 7) -> None:
+        calls.append(number)
+
+    for args in ({"number": 1}, "text", 5):
+        await place.send_body(body(args, **{"5": "optional"}))
+    async with place.consuming():
+        await bench.until_done(place, dead=3)
+    same(calls, [], "the calls")
