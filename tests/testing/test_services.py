@@ -39,7 +39,7 @@ LINUX = sys.platform == "linux"
 
 def client(url, **options):
     """A client that waits a little, tries once and closes with its `with` block."""
-    return redis.Redis.from_url(url, **{"socket_timeout": 10, "retry": Retry(NoBackoff(), 0), "decode_responses": True} | options)
+    return redis.Redis.from_url(url, **{"socket_timeout": 60, "retry": Retry(NoBackoff(), 0), "decode_responses": True} | options)
 
 
 def alive(pid):
