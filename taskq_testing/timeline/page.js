@@ -1,8 +1,6 @@
 "use strict";
 // Brings it together: the moment, the message that is followed, what is in sight; mouse, keys and controls.
 
-const run = JSON.parse(document.getElementById("run").textContent);
-const part = (id) => document.getElementById(id);
 const axis = new Axis(run.events.map((event) => event.t), run.end);
 const layout = new Layout(run, axis);
 const painter = new Painter(part("plot"), layout);
@@ -167,21 +165,10 @@ function compress(on) {
   show();
 }
 
-function isDark() {
-  const set = document.documentElement.dataset.theme;
-  return set ? set === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
 function recolour() {
-  part("theme").textContent = isDark() ? "Light" : "Dark";
   painter.recolour();
   fillLegend(part("legend"), painter.look);
   redraw();
-}
-
-function changeTheme() {
-  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-  recolour();
 }
 
 function resize() {
@@ -300,7 +287,7 @@ function listenToKeys() {
 
 function listenToControls() {
   const presses = {
-    quiet: () => compress(!axis.compressed), in: () => zoom(1 / 1.5), out: () => zoom(1.5), fit: KEYS[0], theme: changeTheme,
+    quiet: () => compress(!axis.compressed), in: () => zoom(1 / 1.5), out: () => zoom(1.5), fit: KEYS[0],
     back: () => step(-1), step: () => step(1), play: () => play(),
   };
   for (const [id, act] of Object.entries(presses)) part(id).addEventListener("click", act);
@@ -308,7 +295,7 @@ function listenToControls() {
   part("time").addEventListener("input", (event) => goTo(event.target.value / 100000));
   part("scroll").addEventListener("scroll", redraw);
   new ResizeObserver(resize).observe(part("scroll"));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+  document.addEventListener("theme", recolour);
 }
 
 listenToMouse();

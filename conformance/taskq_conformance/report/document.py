@@ -1,23 +1,15 @@
-"""The page: one HTML file with its style, script and data inside, which may load nothing from anywhere.
-
-It needs a browser of 2024 or later (Chrome 123, Firefox 120, Safari 17.5).
-"""
+"""The matrix as a page: guarantees and backends, and what draws them."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-from functools import cache
-from importlib.resources import files
 from string import Template
 from typing import Any
-
-import msgspec
 
 from taskq_conformance.report.cells import cell, guarantees, tally, verdict
 from taskq_conformance.results import Result, Run, Target
 from taskq_conformance.scenario import all_scenarios
+from taskq_testing.page import asset, page
 
 __all__ = ["document"]
 
@@ -27,18 +19,9 @@ _LONGEST = 6000
 
 def document(run: Run, title: str = "Conformance") -> str:
     """Return the page; nothing in the results can become markup or script."""
-    style, script = _asset("page.css"), _asset("page.js")
-    policy = (
-        f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return Template(_asset("page.html")).substitute(
-        policy=policy,
-        title=html.escape(title),
-        style=f"<style>{style}</style>",
-        data=f"<script type='application/json' id='run'>{_embedded(_painted(run))}</script>",
-        script=f"<script>{script}</script>",
-    )
+    body = Template(asset(__package__, "page.html")).substitute(title=html.escape(title))
+    style, scripts = asset(__package__, "page.css"), [asset(__package__, "page.js")]
+    return page(body, _painted(run), title=title, style=style, scripts=scripts)
 
 
 def _painted(run: Run) -> dict[str, Any]:
@@ -86,22 +69,3 @@ def _cell(results: list[Result], sentences: dict[str, str]) -> dict[str, Any]:
 
 def _named(value: object, *names: str) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names}
-
-
-@cache
-def _asset(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
-
-
-@cache
-def _digest(source: str) -> str:
-    """Return the one inline style or script that the page's policy allows by this."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
-
-
-def _embedded(data: object) -> str:
-    """Return JSON in which no character can end a script element, open a comment or break a line of script."""
-    text = msgspec.json.encode(data).decode()
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text

@@ -1,7 +1,5 @@
 "use strict";
 // Shows the matrix. Text from the results is set as text, never as markup.
-const run = JSON.parse(document.getElementById("run").textContent);
-const part = (id) => document.getElementById(id);
 const STATES = ["passed", "failed", "expected failure", "not run"];
 const state = { search: "", only: "", open: null };
 
@@ -149,17 +147,8 @@ function tellTarget(target) {
 
 // -- the view
 
-const dark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-
-function toggle() {
-  document.documentElement.dataset.theme = dark() ? "light" : "dark";
-  part("theme").textContent = dark() ? "Light" : "Dark";
-}
-
 head();
 body();
-part("theme").textContent = dark() ? "Light" : "Dark";
-part("theme").addEventListener("click", toggle);
 part("close").addEventListener("click", () => {
   const from = state.open;
   close();
