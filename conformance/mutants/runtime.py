@@ -113,6 +113,7 @@ _RUNNING = (
         "error = await self._attempt(delivery, prepare, context, fallback=True)",
         "error = None",
     ),
+    _buffer("a_worker_that_waits_spins", "G10", "wait", "await _join(self._idle)", "pass", "F31"),
     _worker("a_run_that_was_lost_still_counts", "G37", "_conclude", "if delivery.cancelled:", "if False:"),
     _worker("a_success_is_put_back", "G38", "_conclude", "state.outbox.ack(delivery)", "state.outbox.leave(delivery, GIVE_BACK)"),
     _worker(
