@@ -52,16 +52,17 @@ def sending(
 ) -> Steps[list[Exception | None]]:
     """Send one trip, again and again for `patience` seconds while the server cannot take it."""
     lane.trips += 1
-    names = [outgoing.claim for outgoing in batch if outgoing.claim is not None]
-    where = (keys.stream, keys.delayed, keys.sender(lane.name), *(keys.once(claim.key) for claim in names))
+    where: list[bytes] = [keys.stream, keys.delayed, keys.sender(lane.name)]
     words: list[bytes | int] = [lane.trips, _REMEMBERED]
     for outgoing in batch:
-        claim = outgoing.claim
-        words += outgoing.body, _milliseconds(outgoing.delay), b"" if claim is None else _milliseconds(claim.ttl)
+        words += outgoing.body, _milliseconds(outgoing.delay) if outgoing.delay else 0, b""
+        if outgoing.claim is not None:
+            where.append(keys.once(outgoing.claim.key))
+            words[-1] = _milliseconds(outgoing.claim.ttl)
     deadline, failed = clock.monotonic() + patience, 0
     while True:
         try:
-            answer = yield from routes.run(SEND, where, tuple(words))
+            answer = yield from routes.run(SEND, tuple(where), tuple(words))
         except Exception as error:
             failed += 1
             pause = backoff(failed, _RETRY, _RETRY_MAX)
