@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.peers.catalog import Peer, PeerError, chosen
 from benchmarks.peers.environments import PROJECT, Environments
+from benchmarks.peers.machine import adopt_orphans
 from benchmarks.peers.plan import FULL, PHASES, QUICK, Plan
 from benchmarks.peers.report import cpu_table, goals_table, markdown
 from benchmarks.peers.results import Results
@@ -58,6 +59,7 @@ def main(words: Sequence[str] | None = None) -> int:
     log = Path(tempfile.gettempdir()) / "taskq-bench.log"
     print(f"what the peers print goes to {log}", file=sys.stderr)
     manner = Manner(log=log, patience=0 if asked.quick else asked.patience, out=asked.out, niceness=asked.nice)
+    adopt_orphans()
     results = run(plan, peers, environments, manner)
     told = markdown(results)
     if asked.out:

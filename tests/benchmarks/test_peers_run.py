@@ -188,6 +188,29 @@ def test_what_a_tree_costs_is_counted():
     assert (machine.cpu_seconds(process.pid), machine.peak_rss_mb(process.pid)) == (0.0, 0.0)
 
 
+_ORPHANED = """
+import os, subprocess, sys
+from benchmarks.peers import machine
+
+machine.adopt_orphans()
+busy = "import sys; sum(range(9_000_000)); print(flush=True); sys.stdin.read()"
+parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
+process = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+process.stdout.readline()
+before = machine.cpu_seconds(os.getpid())
+machine.end_tree(process)
+print(machine.cpu_seconds(os.getpid()) >= before > 0.03)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has processes adopt others")
+def test_what_an_orphan_used_stays_ours():
+    """The processor time of a child whose parent was killed with it does not become that of others."""
+    done = subprocess.run([sys.executable, "-c", _ORPHANED], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "True\n"
+
+
 # -- a small run
 
 
