@@ -68,7 +68,14 @@ _STOPPING = (
         "self._shop = self._stop_requested = self._ended = None",
     ),
     _consumer("figures_forget_who_is_buffered", "G52", "stats", "buffered=self.buffered,", "buffered=0,"),
-    _module("a_stop_gives_up_what_it_gives_back", "G49", "_settle_all", "if await flush(state) and not state.owned:", "if True:"),
+    _module(
+        "a_stop_gives_up_what_it_gives_back",
+        "G49",
+        "_settle_all",
+        "if await flush(state) and not state.owned:",
+        "if True:",
+        "F18",
+    ),
 )
 
 _ENQUEUEING = (

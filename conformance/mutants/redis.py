@@ -11,6 +11,7 @@ _backend = rewriting("taskq.backends.redis.queue:RedisBackend.", "fakeredis")
 _sender = rewriting("taskq.backends.redis.queue:_Sender.", "fakeredis")
 _sending = rewriting("taskq.backends.redis.sending:", "fakeredis")
 _stores = rewriting("taskq.backends.redis.stores:", "fakeredis")
+_deployment = rewriting("taskq.backends.redis.deployment:Deployment.", "fakeredis")
 _keys = rewriting("taskq.backends.redis.keys:Keys.", "fakeredis")
 
 _OWNED = "if not one or one[2] ~= ARGV[2] then return 0 end\n"
@@ -167,6 +168,7 @@ _ADAPTER = (
     _sending(
         "redis_reads_answers_of_others", "G3", "_answers", 'zip(text.split(b"\\n"), batch', 'zip(text.split(b"\\n")[::-1], batch'
     ),
+    _deployment("redis_gives_all_consumers_one_name", "G8", "consumer_name", "+ self.clock.new_id()", "", "F41"),
     _sending("redis_loses_what_is_beyond_one_trip", "G1", "trips", "if start < len(batch):", "if start == 0:"),
     _sender(
         "redis_answers_two_senders_alike",

@@ -7,6 +7,7 @@ from conformance.mutants.mutant import rewriting
 __all__ = ["MUTANTS"]
 
 _envelope = rewriting("taskq.wire.envelope:", "memory")
+_blocks = rewriting("taskq.wire.s2:", "memory")
 _args = rewriting("taskq.wire.args:", "memory")
 _binder = rewriting("taskq.binding:Binder.", "memory")
 _lenient = rewriting("taskq.binding:", "memory")
@@ -25,6 +26,8 @@ MUTANTS = (
     ),
     _envelope("what_is_compressed_cannot_be_read", "G2", "decode", "if fields.compression:", "if False:"),
     _envelope("zstd_cannot_be_read", "G43", "_decompress", 'if compression == "zstd":', "if False:"),
+    _blocks("a_bomb_of_s2_goes_off", "G42", "decompress", "if length > max_length:", "if False:", "F43"),
+    _blocks("a_bomb_of_zstd_goes_off", "G42", "decompress_zstd", "room = max_length - total", "room = 1 << 26", "F44"),
     _envelope("the_array_of_go_cannot_be_read", "G43", "_positions", "len(top) in (0, 5)", "False"),
     _envelope(
         "the_long_names_of_go_cannot_be_read", "G43", "_positions", "if key in _KEYS:", "if key in _KEYS and len(key) == 1:"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from typing import Any
 
-__all__ = ["Broken", "between", "holds", "one_of", "same", "succeeded"]
+from taskq.errors import ReservationLost
+
+__all__ = ["Broken", "between", "holds", "lost", "one_of", "same", "succeeded"]
 
 
 class Broken(AssertionError):  # noqa: N818 - what it says of a guarantee
@@ -34,6 +36,15 @@ def between(found: float, least: float, most: float, what: str) -> None:
     """Insist on a range. A microsecond is what arithmetic with floats may cost."""
     if not least - 1e-6 <= found <= most + 1e-6:
         raise Broken(f"{what}: found {found:.6g}, promised {least:.6g} to {most:.6g}")
+
+
+async def lost(call: Awaitable[Any], what: str) -> None:
+    """Insist that a call says that its message is not owned any more."""
+    try:
+        await call
+    except ReservationLost:
+        return
+    raise Broken(f"{what} raises ReservationLost")
 
 
 def succeeded(error: BaseException | None, what: str) -> None:

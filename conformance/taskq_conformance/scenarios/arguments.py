@@ -131,3 +131,13 @@ async def headers_travel(bench: Bench) -> None:
         await bench.until_runs(place, 2)
         await bench.until_done(place)
     same([ran.message.headers for ran in place.runs], [{"trace": f"ünïcode of {place.queue.name}"}] * 2, "the headers")
+
+
+@scenario("G2")
+async def a_map_keeps_its_order(bench: Bench) -> None:
+    """The keys of a map arrive in the order in which they were given."""
+    place = bench.place()
+    await place.add({"b": 1, "a": 2, "c": 0})
+    async with place.consuming():
+        await bench.until_runs(place, 1)
+    same(list(place.runs[0].args[0].items()), [("b", 1), ("a", 2), ("c", 0)], "the map")

@@ -91,3 +91,17 @@ async def a_backoff_holds_up_nothing(bench: Bench) -> None:
         await bench.until_runs(place, 4)
     same(place.numbers(), ["bad", 0, 1, 2], "the runs") if not bench.claims.lacks("order") else None
     between(place.runs[-1].at - began, 0.0, bench.late + bench.seconds(10), "how long the others took")
+
+
+@scenario("G16", long=True)
+async def the_law_of_the_backoff_has_no_end(bench: Bench) -> None:
+    """Of thirty-six attempts each wait after the first is the cap: nothing overflows at the thirtieth, or the thirty-second."""
+    task = {"max_attempts": 36, "min_backoff": bench.seconds(1), "max_backoff": bench.seconds(2)}
+    place = bench.place(failing, task=task, pause_threshold=0)
+    await place.add()
+    async with place.consuming():
+        await bench.until_runs(place, 36)
+    for number, wait in enumerate(gaps([ran.at for ran in place.runs]), start=1):
+        law = bench.seconds(1 if number == 1 else 2)
+        between(wait, law, law + 2 * bench.late, f"the wait after attempt {number}")
+    same(place.attempts, list(range(1, 37)), "the attempts")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from taskq.message import MessageBatch
 from taskq.options import Batch
 from taskq_conformance.bench import Bench
-from taskq_conformance.check import between, same
+from taskq_conformance.check import between, holds, same
 from taskq_conformance.scenario import scenario
+from taskq_conformance.scenarios.payload import noise
 
 
 @scenario("G53")
@@ -83,3 +86,40 @@ async def a_batch_whose_handler_fails_comes_again(bench: Bench) -> None:
         await bench.until(lambda: len(seen) == 4, "both come again")
         await bench.until_done(place)
     same(sorted(map(str, seen)), ["(0, 1)", "(0, 2)", "(1, 1)", "(1, 2)"], "what was handed over")
+
+
+@scenario("G53")
+async def a_batch_closes_by_its_bytes(bench: Bench) -> None:
+    """A batch that would have more bytes than it may is closed before."""
+    place, sizes = bench.place(), []
+
+    @place.queue.task(name="together", batch=Batch(size=50, age=bench.seconds(2), bytes=5000))
+    async def together(batch: MessageBatch) -> None:
+        sizes.append(len(batch))
+        bench.tell()
+
+    await place.queue.enqueue_many_async([together.message(noise(2000)) for _ in range(6)])
+    async with place.consuming():
+        await bench.until(lambda: sum(sizes) == 6, "six messages are handed over")
+        await bench.until_done(place)
+    holds(max(sizes) <= 2, f"no batch has more than 5,000 bytes: {sizes} messages of 2,000 were handed over")
+
+
+@scenario("G53")
+async def the_first_of_a_batch_may_fail(bench: Bench) -> None:
+    """Of three messages that are handed over together the one that stood first fails, and it alone is tried again."""
+    place = bench.place()
+    seen: list[list[Any]] = []
+
+    @place.queue.task(name="together", batch=Batch(size=3, age=bench.seconds(3)), min_backoff=bench.tick, max_backoff=bench.tick)
+    async def together(batch: MessageBatch) -> None:
+        seen.append([message.args[0] for message in batch])
+        if len(seen) == 1:
+            batch.fail(batch[0], ValueError("the first"))
+        bench.tell()
+
+    await place.queue.enqueue_many_async([place.queue.message("together", number) for number in range(3)])
+    async with place.consuming():
+        await bench.until(lambda: sum(map(len, seen)) >= 4, "one comes again")
+        await bench.until_done(place)
+    same(seen[-1], [seen[0][0]], "what came again")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from taskq.backends.base import Size
-from taskq.errors import MessageTooLarge
+from taskq.errors import BackendUnavailable, MessageTooLarge
 from taskq_conformance.bench import Bench
 from taskq_conformance.capabilities import Max
-from taskq_conformance.check import holds, same
+from taskq_conformance.check import Broken, holds, same
 from taskq_conformance.scenario import scenario
+from taskq_conformance.scenarios.payload import noise
 
 
 @scenario("G3")
@@ -98,3 +99,28 @@ async def a_reserve_of_a_batch_gives_each_message_once(bench: Bench) -> None:
     await place.nothing_comes("all ten are reserved", 3)
     same(list(await place.backend.ack(taken)), [True] * 10, "the answers to the acknowledgements")
     await bench.until_done(place)
+
+
+@scenario("G1")
+async def a_batch_of_many_bytes_is_whole(bench: Bench) -> None:
+    """A batch of more bytes than one call takes is accepted and is there, whole and once."""
+    place = bench.place()
+    batch = [place.outgoing(number, noise(100_000)) for number in range(14)]
+    same(list(await place.backend.send(batch)), [None] * 14, "the answers")
+    taken = await place.take(14)
+    same({each.body for each in taken}, {each.body for each in batch}, "what is there")
+
+
+@scenario("G4")
+async def a_batch_that_cannot_be_sent_is_told(bench: Bench) -> None:
+    """A batch that is sent while the service is away raises, and nothing of it is there."""
+    place = bench.place(on=bench.process("a", gated=True), send_timeout=bench.seconds(2))
+    place.process.gate.open = False
+    try:
+        await place.queue.enqueue_many_async([place.task.message(number) for number in range(3)])
+    except BackendUnavailable:
+        pass
+    else:
+        raise Broken("a batch that cannot be sent raises BackendUnavailable")
+    place.process.gate.open = True
+    await bench.until_size(place, Size())

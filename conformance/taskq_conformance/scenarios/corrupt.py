@@ -100,3 +100,24 @@ async def a_bad_body_that_is_put_back_is_given_up_again(bench: Bench) -> None:
         await bench.until(lambda: place.consumer.stats().dead >= 2, "it is given up again")
         await bench.until_done(place, dead=1)
     same([letter.body for letter in await place.letters()], [b"\xc1bad"], "the body")
+
+
+@scenario("G42")
+async def a_body_of_nothing_can_be_given_back(bench: Bench) -> None:
+    """An empty body that is released comes again."""
+    place = bench.place()
+    await place.send_body(b"")
+    (reservation,) = await place.take()
+    await place.backend.release(reservation, 0.0)
+    (again,) = await place.take()
+    same(again.body, b"", "the body")
+
+
+@scenario("G42", needs=("dead_letters",))
+async def a_body_of_nothing_is_kept_as_nothing(bench: Bench) -> None:
+    """An empty body becomes a dead letter with an empty body."""
+    place = bench.place()
+    await place.send_body(b"")
+    async with place.consuming():
+        await bench.until_done(place, dead=1)
+    same([letter.body for letter in await place.letters()], [b""], "the bodies of the dead letters")

@@ -166,3 +166,30 @@ async def the_others_go_on(bench: Bench) -> None:
         await bench.until_runs(heir, 5)
         await bench.until_size(heir, Size(reserved=1))
     same(sorted(heir.numbers()), list(range(5)), "the runs")
+
+
+@scenario("G39")
+async def all_that_a_dead_consumer_owned_comes_at_once(bench: Bench) -> None:
+    """Twenty messages of a consumer that died are ready together when their time is over, not one after the other."""
+    timeout = bench.seconds(8)
+    place = bench.place(on=bench.process("dead"), reservation_timeout=timeout)
+    other = bench.place(on=bench.process("alive"), like=place, reservation_timeout=timeout)
+    await place.add_many(20)
+    await place.take(20)
+    began = bench.now()
+    await other.take(20, patience=200)
+    between(bench.now() - began, 0.0, timeout + bench.late_expiry(timeout) + bench.seconds(1), "when all could be reserved")
+
+
+@scenario("G39", needs=("durable",))
+async def what_was_reserved_when_its_process_said_goodbye_is_not_lost(bench: Bench) -> None:
+    """A process that closes its app while it owns a message leaves it to others, when its time is over."""
+    timeout = bench.seconds(6)
+    place = bench.place(on=bench.process("leaves"), reservation_timeout=timeout)
+    other = bench.place(on=bench.process("stays"), like=place, reservation_timeout=timeout)
+    await place.add("kept")
+    await place.take()
+    await place.process.app.aclose()
+    place.process.dead = True
+    (reservation,) = await other.take(1, patience=200)
+    same(list(await other.backend.ack([reservation])), [True], "the answer to its acknowledgement")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from taskq.backends.base import DeadLetter, Size
 from taskq.wire import envelope
 from taskq_conformance.bench import Bench
-from taskq_conformance.check import holds, same
-from taskq_conformance.place import Place
+from taskq_conformance.check import between, holds, same
+from taskq_conformance.place import Place, Ran
 from taskq_conformance.scenario import scenario
 from taskq_conformance.scenarios.backoff import failing
 
@@ -99,3 +99,52 @@ async def dead_letters_are_seen_by_other_processes(bench: Bench) -> None:
         await bench.until_runs(place, 4)
         await bench.until_done(other)
     same({ran.process for ran in place.runs[2:]}, {"other"}, "where they ran then")
+
+
+@scenario("G22", needs=("dead_letters",))
+async def what_is_put_back_wakes_a_waiting_consumer(bench: Bench) -> None:
+    """A dead letter that is put back runs at once, though the consumer was idle."""
+    place = bench.place(failing, task={"max_attempts": 1})
+    async with place.consuming():
+        await place.add("once")
+        await bench.until_done(place, dead=1)
+        await bench.sleep(2)
+        began = bench.now()
+        await place.put_back(await place.letters())
+        await bench.until_runs(place, 2)
+    between(place.runs[1].at - began, 0.0, 2 * bench.late + 0.02 if bench.virtual else bench.patience, "how long it took")
+
+
+class _Silent(Exception):  # noqa: N818 - an error of a user's own
+    """An error that cannot tell what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@scenario("G21", needs=("dead_letters",))
+async def an_error_that_cannot_tell_itself_is_a_failure(bench: Bench) -> None:
+    """A message whose handler raises an error that cannot be printed becomes a dead letter with the error's name."""
+
+    def behave(_: Ran) -> None:
+        raise _Silent
+
+    place = bench.place(behave, task={"max_attempts": 1})
+    await place.add()
+    async with place.consuming():
+        await bench.until_done(place, dead=1)
+    (letter,) = await place.letters()
+    holds("_Silent" in letter.reason, f"the reason names the error: {letter.reason}")
+
+
+@scenario("G22", needs=("dead_letters",))
+async def what_is_put_back_twice_is_there_once(bench: Bench) -> None:
+    """Whoever puts back what somebody else has put back already adds nothing."""
+    place = bench.place(failing, task={"max_attempts": 1})
+    await place.add_many(2)
+    async with place.consuming():
+        await bench.until_done(place, dead=2)
+    letters = await place.letters()
+    same(await place.put_back(letters), 2, "how many were put back")
+    same(await place.put_back(letters), 0, "how many were put back the second time")
+    await bench.until_size(place, Size(ready=2))

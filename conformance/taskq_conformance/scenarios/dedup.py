@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
-from taskq.backends.base import Size
+from taskq.backends.base import Outgoing, Size
 from taskq.core.dedup import Claim
-from taskq.errors import BackendUnavailable, DuplicateMessageError, MessageTooLarge
+from taskq.errors import BackendError, BackendUnavailable, DuplicateMessageError, MessageTooLarge
 from taskq_conformance.bench import Bench
 from taskq_conformance.check import holds, same
 from taskq_conformance.scenario import scenario
@@ -219,3 +221,72 @@ async def the_store_keeps_a_name_for_its_time(bench: Bench) -> None:
     await bench.sleep(5.5 + bench.lag)
     same(await store.claim(key, bench.seconds(5)), True, "the claim after its time")
     await store.unclaim(key)
+
+
+@scenario("G3", needs=("dedup",))
+async def a_duplicate_stops_nothing_behind_it(bench: Bench) -> None:
+    """In a batch that holds a duplicate what stands behind it is accepted, and each answer is its own."""
+    place = bench.place()
+    await place.add("first", name="taken")
+    work = place.task.message
+    batch = [work(0), work(1).named("taken"), work(2), work(3).named("free"), work(4).named("free"), work(5)]
+    results = await place.queue.enqueue_many_async(batch)
+    same([result.duplicate for result in results], [False, True, False, False, True, False], "which are duplicates")
+    same([result.error for result in results], [None] * 6, "the errors")
+    async with place.consuming():
+        await bench.until_done(place)
+    same(sorted(map(str, place.numbers())), ["0", "2", "3", "5", "first"], "the runs")
+
+
+@scenario("G3", needs=("dedup",))
+async def batches_at_the_same_time_have_their_own_answers(bench: Bench) -> None:
+    """Batches that are sent side by side are answered each for itself."""
+    place = bench.place()
+    await place.add("first", name="taken")
+
+    def batch(number: int) -> list[Any]:
+        messages = [place.task.message(number, index) for index in range(5)]
+        return [each.named("taken") if index == number else each for index, each in enumerate(messages)]
+
+    answers = await asyncio.gather(*(place.queue.enqueue_many_async(batch(number)) for number in range(5)))
+    found = [[result.duplicate for result in each] for each in answers]
+    same(found, [[index == number for index in range(5)] for number in range(5)], "which are duplicates")
+    await bench.until_size(place, Size(ready=21))
+
+
+class _Refusing:
+    """A backend that refuses messages that say so, as a service may for reasons of its own."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    async def send(self, batch: Sequence[Outgoing]) -> Sequence[Exception | None]:
+        """Send what is not to be refused."""
+        answers = iter(await self._backend.send([each for each in batch if b"refuse me" not in each.body]))
+        return [BackendError("refused, as the suite wants it") if b"refuse me" in each.body else next(answers) for each in batch]
+
+
+@scenario("G27", needs=("dedup",))
+async def a_message_that_the_service_refuses_leaves_its_name_free(bench: Bench) -> None:
+    """In a batch of which one is refused that one is told as refused, and its name can be used again."""
+    place = bench.place()
+    place.queue.backend = _Refusing(place.backend)
+    bad, good = place.task.message("refuse me").named("a"), place.task.message("good").named("b")
+    results = await place.queue.enqueue_many_async([bad, good])
+    same([(each.accepted, each.duplicate) for each in results], [(False, False), (True, False)], "the answers")
+    same(isinstance(results[0].error, BackendError), True, "whether the first has an error")
+    same((await place.add("again", name="a")).duplicate, False, "whether the refused one's name is taken")
+    same((await place.add("again", name="b")).duplicate, True, "whether the accepted one's name is")
+
+
+@scenario("G28", needs=("dedup",))
+async def names_and_tasks_do_not_join(bench: Bench) -> None:
+    """Task `a` with the name `bc` is another message than task `ab` with the name `c`, and so are two queues."""
+    place, other = bench.place(), bench.place()
+    for task, name in (("a", "bc"), ("ab", "c"), ("abc", "name"), ("", "abc")):
+        for queue in (place.queue, other.queue):
+            answer = await queue.enqueue_async(queue.message(task or "x", 1).named(name))
+            same(answer.duplicate, False, f"whether {name!r} of task {task!r} is taken")

@@ -137,3 +137,15 @@ async def a_consumer_that_comes_late_finds_what_is_due(bench: Bench) -> None:
     async with place.consuming():
         await bench.until_runs(place, 1)
     between(place.runs[0].at - began, 0.0, bench.late, "how long it took")
+
+
+@scenario("G12")
+async def the_last_word_on_a_delay_counts(bench: Bench) -> None:
+    """A message for a moment far away that is then delayed by two ticks runs after two ticks."""
+    place = bench.place()
+    far = dt.datetime.fromtimestamp(place.process.clock.now() + 4000, dt.UTC)
+    began = bench.now()
+    await place.queue.enqueue_async(place.task.message("soon").at(far).delayed(bench.seconds(2)))
+    async with place.consuming():
+        await bench.until_runs(place, 1)
+    between(place.runs[0].at - began, bench.seconds(2), 1000.0, "when it ran")

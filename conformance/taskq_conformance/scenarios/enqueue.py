@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from taskq.backends.base import Size
 from taskq.errors import BackendUnavailable, TaskqError
 from taskq_conformance.bench import Bench
@@ -103,3 +105,42 @@ async def a_closed_app_accepts_nothing(bench: Bench) -> None:
 async def _processed(place: Place, count: int) -> bool:
     await place.process_all()
     return len(place.runs) >= count
+
+
+@scenario("G1")
+async def a_handler_may_fill_its_own_queue(bench: Bench) -> None:
+    """A handler that adds a hundred messages to its own queue, one by one, with one worker, comes to its end."""
+    count = 100 if bench.virtual else 20
+
+    async def behave(ran: Ran) -> None:
+        if ran.args == ("all",):
+            for number in range(count):
+                await place.add(number)
+
+    place = bench.place(behave, max_workers=1)
+    await place.add("all")
+    async with place.consuming():
+        await bench.until_runs(place, count + 1)
+        await bench.until_done(place)
+    same(sorted(ran.args[0] for ran in place.runs[1:]), list(range(count)), "the runs")
+
+
+@scenario("G2")
+async def an_id_of_ones_own_is_kept(bench: Bench) -> None:
+    """A message that brings its own id arrives with it, and is told by it."""
+    place = bench.place()
+    message = msgspec.structs.replace(place.task.message(1), id=b"order-4711")
+    same((await place.queue.enqueue_async(message)).message_id, b"order-4711", "the id that is told")
+    async with place.consuming():
+        await bench.until_runs(place, 1)
+    same(place.runs[0].message.id, b"order-4711", "the id that arrives")
+
+
+@scenario("G2")
+async def ids_need_not_be_text(bench: Bench) -> None:
+    """An id of any bytes, as Go makes them, arrives as it is."""
+    place, identifier = bench.place(), bytes(range(240, 256))
+    await place.queue.enqueue_async(msgspec.structs.replace(place.task.message(1), id=identifier))
+    async with place.consuming():
+        await bench.until_runs(place, 1)
+    same(place.runs[0].message.id, identifier, "the id that arrives")

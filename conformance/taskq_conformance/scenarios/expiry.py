@@ -108,3 +108,19 @@ async def two_processes_own_different_messages(bench: Bench) -> None:
     same(len({reservation.body for reservation in (*first, *second)}), 6, "how many different messages they own")
     await two.nothing_comes("all are owned", 2)
     await one.nothing_comes("all are owned", 2)
+
+
+@scenario("G35", long=True)
+async def a_reservation_of_many_hours_lasts(bench: Bench) -> None:
+    """What is owned for ten hours is not lost though its owner says nothing for seven, while others look after the queue."""
+    timeout = 10 * 3600.0
+    place = bench.place(on=bench.process("owner"), reservation_timeout=timeout)
+    other = bench.place(on=bench.process("other"), like=place, reservation_timeout=timeout)
+    await place.add("kept")
+    await place.take()
+    for _ in range(7):
+        await other.nothing_comes("it is owned")
+        await bench.sleep(3600 / bench.tick)
+    await other.nothing_comes("it is owned")
+    await bench.sleep((3 * 3600 + timeout / 10) / bench.tick)
+    await other.take(1, patience=4000)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from taskq.backends.base import Size
+from taskq.errors import BackendError
 from taskq_conformance.bench import Bench
 from taskq_conformance.check import between, holds, same
 from taskq_conformance.place import Ran
@@ -93,3 +96,57 @@ async def what_waits_in_the_buffer_is_kept(bench: Bench) -> None:
             await bench.until_done(place)
     same(sorted(place.numbers()), list(range(6)), "the runs")
     same(set(place.attempts), {1}, "the attempts")
+
+
+@scenario("G38", needs=("extension",))
+async def an_extension_under_way_foils_no_acknowledgement(bench: Bench) -> None:
+    """Whoever extends and acknowledges at the same time has acknowledged."""
+    place = bench.place()
+    await place.add_many(3)
+    taken = await place.take(3)
+
+    async def extend(reservation: Any) -> None:
+        try:
+            await place.backend.extend(reservation, bench.seconds(30))
+        except Exception as error:  # noqa: BLE001 - it may come too late, and say so
+            holds("no longer owned" in str(error) or "owned" in str(error), f"a late extension says that it is late: {error!r}")
+
+    answers = await asyncio.gather(*(place.backend.ack([each]) for each in taken), *(extend(each) for each in taken))
+    same([list(answer) for answer in answers[:3] if answer is not None], [[True]] * 3, "the answers of the acknowledgements")
+    await bench.until_size(place, Size())
+
+
+@scenario("G35", needs=("extension",))
+async def an_extension_may_be_shorter(bench: Bench) -> None:
+    """Whoever extends by less than the timeout owns the message for that long from now on, and no longer."""
+    timeout, shorter = bench.seconds(60), bench.seconds(6)
+    place = bench.place(reservation_timeout=timeout)
+    await place.add()
+    (reservation,) = await place.take()
+    began = bench.now()
+    extended = await place.backend.extend(reservation, shorter)
+    between(extended.expires_at - place.process.clock.monotonic(), 0.0, shorter + bench.late, "until when it is owned")
+    await place.take(1, patience=200)
+    between(bench.now() - began, shorter, shorter + bench.late_expiry(timeout), "when it could be reserved again")
+
+
+@scenario("G36", needs=("extension",))
+async def a_handler_hears_that_it_cannot_extend(bench: Bench) -> None:
+    """A handler that asks for an extension while its process is cut off is told so."""
+    heard: list[BaseException] = []
+
+    async def behave(ran: Ran) -> None:
+        assert ran.context is not None
+        await ran.context.extend_async()
+        place.process.gate.open = False
+        try:
+            await ran.context.extend_async()
+        except BackendError as error:
+            heard.append(error)
+        place.process.gate.open = True
+
+    place = bench.place(behave, on=bench.process("a", gated=True))
+    await place.add()
+    async with place.consuming():
+        await bench.until_done(place)
+    same(len(heard), 1, "how many errors it heard")

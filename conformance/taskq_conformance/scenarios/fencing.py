@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
 from taskq.backends.base import Size
-from taskq.errors import ReservationLost
 from taskq.message import Reservation
 from taskq_conformance.bench import Bench
-from taskq_conformance.check import holds, same
+from taskq_conformance.check import lost, same
 from taskq_conformance.place import Place, Ran
 from taskq_conformance.scenario import scenario
 
@@ -26,15 +24,6 @@ async def _expired(bench: Bench) -> tuple[Place, Place, Reservation, Reservation
     (late,) = await one.take()
     (owned,) = await two.take()
     return one, two, late, owned
-
-
-async def _refused(call: Callable[[], Awaitable[Any]], what: str) -> None:
-    """Insist on ReservationLost."""
-    try:
-        await call()
-    except ReservationLost:
-        return
-    holds(False, f"{what} raises ReservationLost")
 
 
 @scenario("G37", needs=("fencing",))
@@ -51,7 +40,7 @@ async def a_late_acknowledgement_changes_nothing(bench: Bench) -> None:
 async def a_late_release_changes_nothing(bench: Bench) -> None:
     """It raises, and the message is neither doubled nor taken from its owner."""
     one, two, late, owned = await _expired(bench)
-    await _refused(lambda: one.backend.release(late, 0.0), "a late release")
+    await lost(one.backend.release(late, 0.0), "a late release")
     await two.nothing_comes("the message is still owned")
     same(list(await two.backend.ack([owned])), [True], "the owner's answer")
     await bench.until_done(two)
@@ -63,7 +52,7 @@ async def a_late_release_with_a_new_body_changes_nothing(bench: Bench) -> None:
     """A late retry, whose body counts another attempt, raises and leaves no copy either."""
     one, two, late, owned = await _expired(bench)
     changed = msgspec.structs.replace(late, body=one.outgoing("other").body)
-    await _refused(lambda: one.backend.release(changed, bench.seconds(1)), "a late release with another body")
+    await lost(one.backend.release(changed, bench.seconds(1)), "a late release with another body")
     same(list(await two.backend.ack([owned])), [True], "the owner's answer")
     await bench.until_done(two)
     await two.nothing_comes("a late retry leaves no copy", 8)
@@ -73,7 +62,7 @@ async def a_late_release_with_a_new_body_changes_nothing(bench: Bench) -> None:
 async def a_late_extension_changes_nothing(bench: Bench) -> None:
     """It raises, and the owner keeps the message."""
     one, two, late, owned = await _expired(bench)
-    await _refused(lambda: one.backend.extend(late, bench.seconds(60)), "a late extension")
+    await lost(one.backend.extend(late, bench.seconds(60)), "a late extension")
     same(list(await two.backend.ack([owned])), [True], "the owner's answer")
     await bench.until_done(two)
 
@@ -82,7 +71,7 @@ async def a_late_extension_changes_nothing(bench: Bench) -> None:
 async def a_late_burial_changes_nothing(bench: Bench) -> None:
     """It raises, and there is no dead letter."""
     one, two, late, owned = await _expired(bench)
-    await _refused(lambda: one.backend.dead_letter(late, "too late"), "a late burial")
+    await lost(one.backend.dead_letter(late, "too late"), "a late burial")
     same(list(await two.backend.ack([owned])), [True], "the owner's answer")
     await bench.until_done(two, dead=0)
 
@@ -111,7 +100,7 @@ async def what_is_done_is_not_done_again(bench: Bench) -> None:
     (reservation,) = await place.take()
     same(list(await place.backend.ack([reservation])), [True], "the first answer")
     same(list(await place.backend.ack([reservation])), [False], "the second answer")
-    await _refused(lambda: place.backend.release(reservation, 0.0), "a release of what is done")
+    await lost(place.backend.release(reservation, 0.0), "a release of what is done")
     await bench.until_done(place)
     await place.nothing_comes("what is done does not come back", 3)
 
@@ -164,3 +153,41 @@ async def a_run_that_was_lost_does_not_count(bench: Bench) -> None:
             await bench.sleep(4 * timeout / bench.tick)
             await bench.until_done(two)
     same([ran.process for ran in one.runs], ["cut", "other"], "where it ran")
+
+
+@scenario("G38")
+async def what_is_done_cannot_be_put_back(bench: Bench) -> None:
+    """A release with another body of what was acknowledged changes nothing and says so."""
+    place = bench.place()
+    await place.add("done")
+    (reservation,) = await place.take()
+    same(list(await place.backend.ack([reservation])), [True], "the answer")
+    changed = msgspec.structs.replace(reservation, body=place.outgoing("again").body)
+    await lost(place.backend.release(changed, 0.0), "a release of what is done")
+    await place.nothing_comes("what is done is done", 2)
+
+
+@scenario("G37")
+async def a_run_that_was_lost_has_no_consequences(bench: Bench) -> None:
+    """A process that is cut off until others have its message stops its run, and neither fallback nor dead letter comes of it."""
+    timeout = bench.seconds(6)
+
+    async def behave(ran: Ran) -> None:
+        if ran.process == "cut off":
+            place.process.gate.open = False
+            await bench.sleep(4000)
+
+    task = {"max_attempts": 1}
+    options: dict[str, Any] = {"reservation_timeout": timeout, "task": task, "fallback": lambda _: None}
+    place = bench.place(behave, on=bench.process("cut off", gated=True), **options)
+    other = bench.place(on=bench.process("other"), like=place, reservation_timeout=timeout, task=task)
+    await place.add("once")
+    await place.begin()
+    await bench.until_runs(place, 1)
+    await other.begin()
+    await bench.until_runs(place, 2)
+    place.process.gate.open = True
+    await bench.until(lambda: place.runs[0].ended is not None, "the run that was lost is stopped", ticks=200)
+    await bench.quiet(place, 4, "nothing comes of it")
+    await bench.until_done(other)
+    same([(ran.process, ran.kind) for ran in place.runs], [("cut off", "work"), ("other", "work")], "the runs")

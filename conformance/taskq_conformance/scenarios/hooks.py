@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from taskq.core.retry import Ack, DeadLetter, Fallback, Release
@@ -147,3 +149,56 @@ async def how_a_message_is_owned_is_told(bench: Bench) -> None:
     (event,) = [event for kind, event in hook.told if kind == "start" and isinstance(event, Started)]
     assert event.reservation is not None
     same((event.queue, event.message.task, event.reservation.deliveries), (place.queue.name, "work", 1), "what was told")
+
+
+@scenario("G51")
+async def a_message_is_prepared_once(bench: Bench) -> None:
+    """A hook that may change what is enqueued is asked once for each message."""
+
+    class Counting(Hook):
+        """Counts."""
+
+        def __init__(self) -> None:
+            self.count = 0
+
+        def before_enqueue(self, queue: str, message: Message) -> Message:  # noqa: ARG002 - what hooks are given
+            """Count one."""
+            self.count += 1
+            return message
+
+    hook = Counting()
+    place = bench.place(on=bench.process("a", hooks=(hook,)))
+    await place.add()
+    await place.add_many(3)
+    same(hook.count, 4, "how often it was asked")
+
+
+@scenario("G51")
+async def every_hook_is_told(bench: Bench) -> None:
+    """Of two hooks both are told of everything, each once."""
+
+    class Counting(Hook):
+        """Notes what it is told."""
+
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def on_enqueue(self, *_: Any) -> None:
+            """Note it."""
+            self.told.append("enqueue")
+
+        def on_start(self, *_: Any) -> None:
+            """Note it."""
+            self.told.append("start")
+
+        def on_settle(self, *_: Any) -> None:
+            """Note it."""
+            self.told.append("settle")
+
+    first, second = Counting(), Counting()
+    place = bench.place(on=bench.process("a", hooks=(first, second)))
+    async with place.consuming():
+        await place.add()
+        await bench.until_done(place)
+    for hook in (first, second):
+        same(sorted(hook.told), ["enqueue", "settle", "start"], "what a hook was told")

@@ -56,3 +56,21 @@ async def what_was_given_back_does_not_hide_the_rest(bench: Bench) -> None:
         await bench.until_runs(place, 7)
     same([number for number in place.numbers() if number != 2], [0, 1, 3, 4, 5], "the order of the others")
     same([ran.attempt for ran in place.of(2)], [1, 2], "the attempts of the one that failed")
+
+
+@scenario("G11", needs=("order",))
+async def handlers_in_threads_keep_the_order(bench: Bench) -> None:
+    """Handlers that run in threads, one worker at a time, begin in order, also behind one that fails."""
+    place = bench.place(max_workers=1, max_fetchers=1)
+    runs: list[int] = []
+
+    @place.queue.task(name="plain", min_backoff=bench.tick, max_backoff=bench.tick)
+    def plain(number: int) -> None:
+        runs.append(number)
+        if number in (4, 9) and runs.count(number) == 1:
+            raise ValueError(number)
+
+    await place.queue.enqueue_many_async([plain.message(number) for number in range(20)])
+    async with place.consuming():
+        await bench.until_done(place)
+    same(list(dict.fromkeys(runs)), list(range(20)), "the order in which they began")

@@ -179,3 +179,22 @@ async def a_pause_is_told(bench: Bench) -> None:
     async with place.consuming():
         await bench.until(lambda: told, "the hook is told")
     same((told[0].queue, told[0].task, told[0].seconds), (place.queue.name, "work", bench.long(10)), "what it was told")
+
+
+@scenario("G31")
+async def a_task_paused_by_hand_stops_no_other(bench: Bench) -> None:
+    """A pause of one task by hand leaves the others running."""
+    place, ran = bench.place(), []
+
+    @place.queue.task(name="other")
+    async def other() -> None:
+        ran.append(bench.now())
+        bench.tell()
+
+    async with place.consuming():
+        place.consumer.pause("work")
+        await place.add()
+        await place.queue.enqueue_async(other.message())
+        await bench.until(lambda: ran, "the other task runs")
+        await bench.quiet(place, 2, "the paused task does not run")
+        place.consumer.resume("work")

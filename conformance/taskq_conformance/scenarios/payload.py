@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from taskq.errors import MessageTooLarge
+from taskq.errors import BackendError, MessageTooLarge
 from taskq_conformance.bench import Bench
 from taskq_conformance.capabilities import Max
 from taskq_conformance.check import holds, same
@@ -104,3 +104,17 @@ async def a_batch_of_large_messages_is_split(bench: Bench) -> None:
         await bench.until_runs(place, 12)
         await bench.until_done(place)
     same(sorted(ran.args[0][-1] for ran in place.runs), list(range(12)), "what arrived")
+
+
+@scenario("G5", needs=("payload_limit",))
+async def the_backend_itself_refuses_what_is_too_large(bench: Bench) -> None:
+    """Of three messages that are sent past the queue the one that is too large is refused, and the others are there."""
+    place = bench.place()
+    claim = bench.claims.payload
+    assert isinstance(claim, Max)
+    batch = [place.outgoing(1), place.outgoing(noise(int(claim.value * 1.3))), place.outgoing(2)]
+    answers = await place.backend.send(batch)
+    same([isinstance(answer, BackendError) for answer in answers], [False, True, False], "which were refused")
+    taken = await place.take(2)
+    same({each.body for each in taken}, {batch[0].body, batch[2].body}, "what is there")
+    await place.nothing_comes("what was refused is not there", 1)

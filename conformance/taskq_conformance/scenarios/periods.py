@@ -82,3 +82,23 @@ async def once_with_a_delay(bench: Bench) -> None:
     same(sorted(place.numbers()), [1, 2], "the runs")
     for ran in place.runs:
         between(ran.at, began + bench.seconds(4), ended + bench.seconds(4) + bench.late, "when they ran")
+
+
+@scenario("G25", needs=("dedup",))
+async def periods_are_those_of_the_calendar(bench: Bench) -> None:
+    """Late in one period and early in the next are two; early and late in one are the same."""
+    place, period = bench.place(), bench.seconds(20)
+    clock = place.process.clock
+
+    async def until_share(share: float) -> None:
+        await bench.sleep((period - clock.now() % period + share * period) / bench.tick)
+
+    async def add() -> bool:
+        return (await place.queue.enqueue_async(place.task.message("x").once_in(period))).duplicate
+
+    await until_share(0.2)
+    same(await add(), False, "whether the first is a duplicate")
+    await bench.sleep(0.5 * period / bench.tick)
+    same(await add(), True, "whether a second one of that period is")
+    await until_share(0.1)
+    same(await add(), False, "whether the first of the next period is")

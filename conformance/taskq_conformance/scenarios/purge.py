@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from taskq.backends.base import Size
 from taskq_conformance.bench import Bench
-from taskq_conformance.check import same
+from taskq_conformance.capabilities import Purging
+from taskq_conformance.check import holds, lost, same
 from taskq_conformance.scenario import scenario
 
 
@@ -97,3 +100,45 @@ async def a_purge_is_of_one_queue(bench: Bench) -> None:
         await bench.until_runs(two, 2)
         await bench.until_done(two)
     same(two.numbers(), [2, 3], "the runs of the other queue")
+
+
+@scenario("G44")
+async def a_purge_of_many_is_whole(bench: Bench) -> None:
+    """Of more messages than one call takes none is left, and all are counted."""
+    place, count = bench.place(), 130
+    results = await place.queue.enqueue_many_async([place.task.message(number) for number in range(count)])
+    holds(all(each.accepted for each in results), "all are accepted")
+    await bench.until_size(place, Size(ready=count))
+    same(await place.queue.purge(), count, "how many were dropped")
+    await bench.until_size(place, Size())
+
+
+@scenario("G45", needs=("gentle_purge",))
+async def a_purge_of_what_waits_spares_what_is_reserved(bench: Bench) -> None:
+    """With one message reserved and others ready and delayed, what is reserved can still be acknowledged after a purge."""
+    place = bench.place()
+    await place.add("reserved")
+    (reservation,) = await place.take()
+    await place.add("ready")
+    await place.add("delayed", delay=bench.seconds(300))
+    await bench.until_size(place, Size(ready=1, delayed=1, reserved=1))
+    await place.queue.purge()
+    same(list(await place.backend.ack([reservation])), [True], "the answer to its acknowledgement")
+
+
+@scenario("G44")
+async def a_purge_while_it_runs_leaves_one_or_none(bench: Bench) -> None:
+    """What is reserved during a purge comes back by its retry where a purge spares it, and does not where it drops it."""
+    place = bench.place()
+    await place.add("runs")
+    (reservation,) = await place.take()
+    await place.queue.purge()
+    again = place.outgoing("again")
+    changed = msgspec.structs.replace(reservation, body=again.body)
+    if bench.claims.purging is Purging.EVERYTHING:
+        await lost(place.backend.release(changed, 0.0), "a release of what was purged")
+    else:
+        await place.backend.release(changed, 0.0)
+        (found,) = await place.take()
+        same(found.body, again.body, "what comes back")
+    await place.nothing_comes("there is no more", 2)

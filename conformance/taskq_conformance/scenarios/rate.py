@@ -22,6 +22,11 @@ def _conforms(moments: list[float], limit: RateLimit, slack: float) -> None:
             )
 
 
+def _limit(bench: Bench, burst: int) -> RateLimit:
+    """Return a limit that gives next to nothing but its burst."""
+    return RateLimit(1, per=bench.seconds(100), burst=burst)
+
+
 @scenario("G33", needs=("shared_limits",))
 async def a_rate_is_not_exceeded(bench: Bench) -> None:
     """In no window more messages start than the rate and the burst allow, and all start in time."""
@@ -108,3 +113,32 @@ async def the_limiter_grants_what_is_left(bench: Bench) -> None:
     await asyncio.sleep(refused.retry_after)
     granted = (await limiter.take(key, limit, 5)).allowed
     between(granted, 1, 1 if bench.virtual else 3, "what is granted after that time")
+
+
+@scenario("G33", needs=("shared_limits",))
+async def what_is_given_back_is_what_was_not_used(bench: Bench) -> None:
+    """Of five starts four are given back: four may start then, and no more, at whatever fraction of a second it is."""
+    await bench.sleep(0.37)
+    place = bench.place()
+    limiter, limit = place.process.broker.limiter, _limit(bench, 5)
+    key = f"rate:{place.queue.name}"
+    grant = await limiter.take(key, limit, 9)
+    same(grant.allowed, 5, "how many may start at first")
+    await limiter.refund(key, limit, 4, grant)
+    same((await limiter.take(key, limit, 9)).allowed, 4, "how many may start when four were given back")
+    await bench.sleep(0.37)
+    same((await limiter.take(key, limit, 9)).allowed, 0, "how many may start then")
+
+
+@scenario("G33", needs=("shared_limits",))
+async def a_trickle_may_use_the_whole_burst(bench: Bench) -> None:
+    """Of a burst of five each message may start as it comes, though a consumer asks for more starts than there are messages."""
+    place = bench.place(rate_limit=_limit(bench, 5))
+    async with place.consuming():
+        for number in range(5):
+            await bench.sleep(1)
+            began = bench.now()
+            await place.add(number)
+            await bench.until_runs(place, number + 1)
+            most = 2 * bench.late + bench.seconds(1) if bench.virtual else bench.patience
+            between(place.runs[-1].at - began, -1.0, most, f"how long message {number} took")

@@ -136,3 +136,18 @@ async def an_exit_of_a_handler_is_a_failure(bench: Bench) -> None:
         await bench.until_runs(place, 3)
         await bench.until_done(place)
     same(sorted((ran.args[0], ran.attempt) for ran in place.runs), [("exit", 1), ("exit", 2), ("other", 1)], "the runs")
+
+
+@scenario("G17")
+async def a_retry_after_a_fraction_is_not_early(bench: Bench) -> None:
+    """`Retry(after)` of half a tick waits for half a tick, or as long as the backend's resolution has it."""
+
+    def behave(ran: Ran) -> None:
+        if ran.attempt == 1:
+            raise Retry(after=bench.seconds(0.5))
+
+    place = bench.place(behave)
+    async with place.consuming():
+        await place.add()
+        await bench.until_runs(place, 2)
+    between(place.runs[1].at - place.runs[0].at, bench.seconds(0.5), bench.seconds(1) + 2 * bench.late, "when it came")

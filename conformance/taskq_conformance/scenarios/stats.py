@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from taskq.hooks.base import Hook
+from taskq.hooks.events import Started
 from taskq_conformance.bench import Bench
 from taskq_conformance.check import between, holds, same
-from taskq_conformance.place import Ran
+from taskq_conformance.place import Place, Ran
 from taskq_conformance.scenario import scenario
 
 
@@ -80,3 +83,51 @@ async def a_dead_letter_is_counted(bench: Bench) -> None:
         await bench.until(lambda: consumer.stats().dead == 3, "three are counted as dead")
         same(consumer.stats().fails, 3, "how many failed for good")
     holds((await place.size()).dead == 3, "the size counts them too")
+
+
+@scenario("G52")
+async def what_waits_in_a_consumer_is_counted(bench: Bench) -> None:
+    """With one worker and five messages one runs and four are counted as waiting for it."""
+    gate = asyncio.Event()
+
+    async def behave(_: Ran) -> None:
+        await gate.wait()
+
+    place = bench.place(behave, max_workers=1)
+    await place.add_many(5)
+    async with place.consuming() as consumer:
+        await bench.until(lambda: _figures(place) == (1, 4), "one message runs and four wait")
+        gate.set()
+        await bench.until(lambda: consumer.stats().processed == 5, "all are processed")
+        same(_figures(place), (0, 0), "what runs and what waits in the end")
+
+
+def _figures(place: Place) -> tuple[int, int]:
+    stats = place.consumer.stats()
+    return stats.in_flight, stats.buffered
+
+
+class _Owned(Hook):
+    """Notes how messages are owned."""
+
+    def __init__(self) -> None:
+        self.reservations: list[Any] = []
+
+    def on_start(self, event: Started) -> None:
+        """Note it."""
+        self.reservations.append(event.reservation)
+
+
+@scenario("G52", needs=("fencing",))
+async def what_was_lost_is_counted(bench: Bench) -> None:
+    """A run whose message is settled behind its back counts as lost."""
+    hook = _Owned()
+
+    async def behave(_: Ran) -> None:
+        await place.backend.ack(hook.reservations)
+
+    place = bench.place(behave, on=bench.process("a", hooks=(hook,)))
+    await place.add()
+    async with place.consuming() as consumer:
+        await bench.until(lambda: consumer.stats().lost == 1, "the run counts as lost")
+        await bench.until_done(place)

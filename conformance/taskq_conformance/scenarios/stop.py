@@ -150,3 +150,72 @@ async def process_one_takes_one(bench: Bench) -> None:
     await bench.until_size(place, Size(ready=2))
     same(await place.process_all(), 2, "how many were processed then")
     same(await place.consumer.process_one(), False, "whether there was another one")
+
+
+@scenario("G49")
+async def a_closed_app_consumes_nothing(bench: Bench) -> None:
+    """When an app is closed its consumers have stopped, and what is added then is left to others."""
+    place = bench.place(on=bench.process("closes"))
+    other = bench.place(on=bench.process("other"), like=place)
+    await place.begin()
+    await bench.sleep(1)
+    await place.process.app.aclose()
+    place.process.dead = True
+    holds(not place.consumer.running, "the consumer of a closed app does not run")
+    await other.add("later")
+    await bench.quiet(place, 3, "nobody consumes")
+    await bench.until_size(other, Size(ready=1))
+
+
+@scenario("G49")
+async def a_stop_without_patience_interrupts_at_once(bench: Bench) -> None:
+    """A stop with no time at all interrupts what runs, gives it back, and says so."""
+
+    async def behave(_: Ran) -> None:
+        await bench.sleep(4000)
+
+    place = bench.place(behave)
+    await place.begin()
+    await place.add()
+    await bench.until_runs(place, 1)
+    began = bench.now()
+    same(await place.end(0), 1, "how many were given back")
+    between(bench.now() - began, 0.0, bench.late + bench.seconds(2) if bench.virtual else bench.seconds(25), "how long it took")
+    await bench.until_size(place, Size(ready=1))
+
+
+@scenario("G49")
+async def what_has_ended_when_its_consumer_is_cancelled_is_done(bench: Bench) -> None:
+    """A handler that has returned when its consumer is cancelled is not run again: its outcome stands."""
+    place = bench.place()
+    await place.add("once")
+    await place.begin()
+    await bench.until(lambda: place.runs and place.runs[0].ended is not None, "the handler ends")
+    await place.interrupt()
+    other = bench.place(on=bench.process("other"), like=place)
+    async with other.consuming():
+        await bench.quiet(place, 3, "it is done")
+        await bench.until_done(other)
+
+
+@scenario("G49")
+async def a_consumer_that_drains_claims_nothing(bench: Bench) -> None:
+    """While a stopping consumer waits for a long handler, what is added then is left alone, however long that takes."""
+    gate = asyncio.Event()
+
+    async def behave(ran: Ran) -> None:
+        if ran.args == ("long",):
+            await gate.wait()
+
+    place = bench.place(behave)
+    await place.begin()
+    await place.add("long")
+    await bench.until_runs(place, 1)
+    stopping = asyncio.get_running_loop().create_task(place.end())
+    await bench.sleep(1)
+    await place.add("later")
+    await bench.quiet(place, 5, "a stopping consumer claims nothing")
+    gate.set()
+    await stopping
+    same(place.numbers(), ["long"], "the runs")
+    await bench.until_size(place, Size(ready=1))

@@ -85,3 +85,16 @@ async def an_unknown_task_holds_up_nothing(bench: Bench) -> None:
         await bench.until_size(place, Size(delayed=3))
         same(place.consumer.stats().paused, {}, "what is paused")
     same(sorted(place.numbers()), [0, 1, 2], "the runs")
+
+
+@scenario("G41")
+async def an_unknown_task_waits_no_longer_than_its_cap(bench: Bench) -> None:
+    """A message of an unknown task waits longer each time, up to the cap, so that it is given up when it should be."""
+    wait, attempts = bench.seconds(2), 6
+    place = bench.place(unknown_delay=wait / 2, unknown_max_delay=wait, unknown_attempts=attempts)
+    began = bench.now()
+    await place.backend.send([place.outgoing(1, task="nobody knows it")])
+    async with place.consuming():
+        await bench.until_done(place, dead=1)
+    most = attempts * (wait + 2 * bench.late + bench.seconds(0.5)) + (0.0 if bench.virtual else bench.patience)
+    between(bench.now() - began, (attempts - 2) * wait, most, "when it was given up")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from taskq_conformance.bench import Bench
-from taskq_conformance.check import between, same
+from taskq_conformance.check import between, holds, same
+from taskq_conformance.place import Place, Ran
 from taskq_conformance.scenario import scenario
 
 
@@ -66,3 +68,73 @@ async def a_waiting_consumer_runs_what_comes_at_once(bench: Bench) -> None:
         await place.add("x")
         await bench.until_runs(place, 1)
     between(place.runs[0].at - began, 0.0, bench.late if bench.virtual else bench.patience, "how long it took")
+
+
+def _waiting(place: Place, wait: float) -> asyncio.Task[Any]:
+    """Begin a reserve that waits."""
+    return asyncio.get_running_loop().create_task(place.backend.reserve(1, wait))
+
+
+@scenario("G10", needs=("waiting",))
+async def who_leaves_hands_the_wake_up_on(bench: Bench) -> None:
+    """Of two who wait one is cancelled as a message comes: the other has it soon, and not only when its wait is over."""
+    place, wait = bench.place(), bench.seconds(40)
+    leaves, stays = _waiting(place, wait), _waiting(place, wait)
+    await bench.sleep(1)
+    began = bench.now()
+    await place.backend.send([place.outgoing(1)])
+    leaves.cancel()
+    await asyncio.wait([leaves])
+    taken: list[Any] = [] if leaves.cancelled() else list(leaves.result())
+    while not taken:
+        await place.look_after()
+        done, _ = await asyncio.wait([stays], timeout=bench.seconds(0.5))
+        taken += stays.result() if done else []
+        holds(bench.now() - began < wait * 3 / 4, "what came as one left is had by the other")
+    stays.cancel()
+    await asyncio.wait([stays])
+
+
+@scenario("G10", needs=("waiting",))
+async def a_batch_wakes_all_who_wait(bench: Bench) -> None:
+    """Two who wait for one message each are both served by a batch of two."""
+    place, wait = bench.place(), bench.seconds(40)
+    waiting = [_waiting(place, wait), _waiting(place, wait)]
+    await bench.sleep(1)
+    began = bench.now()
+    await place.backend.send([place.outgoing(1), place.outgoing(2)])
+    taken = [reservation for each in await asyncio.gather(*waiting) for reservation in each]
+    same(len({reservation.id for reservation in taken}), 2, "how many different messages came")
+    between(bench.now() - began, 0.0, wait / 2, "how long it took")
+
+
+@scenario("G10")
+async def a_look_is_over_at_once(bench: Bench) -> None:
+    """A reserve that is not to wait is over within the backend's resolution, whether something is there or not."""
+    place = bench.place()
+    for _ in range(3):
+        began = bench.now()
+        await place.backend.reserve(1, 0.0)
+        between(bench.now() - began, 0.0, bench.late + 0.1 if bench.virtual else bench.patience, "how long a look took")
+
+
+@scenario("G8", needs=("waiting",))
+async def who_stops_waiting_takes_nothing_from_others(bench: Bench) -> None:
+    """A process that gave up a wait, and looks for what may have been on its way, leaves alone what another one runs."""
+
+    async def behave(_: Ran) -> None:
+        await bench.sleep(20)
+
+    timeout = bench.seconds(60)
+    one = bench.place(behave, on=bench.process("one"), reservation_timeout=timeout)
+    two = bench.place(behave, on=bench.process("two"), like=one, reservation_timeout=timeout)
+    await one.add("x")
+    await one.begin()
+    await bench.until_runs(one, 1)
+    await two.begin()
+    waiting = asyncio.ensure_future(two.backend.reserve(1, bench.seconds(20)))
+    await bench.sleep(1)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await bench.until_done(one)
+    same([ran.process for ran in one.runs], ["one"], "where it ran")

@@ -98,3 +98,22 @@ async def a_lock_has_one_owner(bench: Bench) -> None:
     await bench.sleep(ttl / bench.tick + 0.5 + bench.lag)
     same(await locks.acquire(key, "three", ttl), True, "another owner after its time")
     await locks.unlock(key, "three")
+
+
+@scenario("G34")
+async def a_consumer_runs_no_more_than_its_workers(bench: Bench) -> None:
+    """With two workers two handlers run at once, and not three."""
+    running: list[int] = []
+    most: list[int] = []
+
+    async def behave(_: Ran) -> None:
+        running.append(1)
+        most.append(len(running))
+        await bench.sleep(1)
+        running.pop()
+
+    place = bench.place(behave, max_workers=2, min_workers=2)
+    await place.add_many(8)
+    async with place.consuming():
+        await bench.until_done(place)
+    same(max(most), 2, "how many ran at once")

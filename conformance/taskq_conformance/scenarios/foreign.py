@@ -1,4 +1,4 @@
-"""What mutants survived once: forms of bodies and arguments that others write."""
+"""Forms of bodies and arguments that other programs write, other than those of Go taskq as it is."""
 
 from __future__ import annotations
 
@@ -67,6 +67,33 @@ async def fields_of_others_are_skipped(bench: Bench) -> None:
 async def an_unknown_compression_is_kept(bench: Bench) -> None:
     """Arguments that are compressed in a way that nobody knows become a dead letter."""
     await _is_buried(bench, bench.place(), body([1], **{"2": "brotli"}))
+
+
+_BOMB = 40 << 20
+"""Letters of a text that a few bytes stand for: more than anybody unpacks."""
+
+_HEAD = b"\x91\xdb" + _BOMB.to_bytes(4, "big") + b"x"
+"""How an array with that text begins."""
+
+
+def _bomb_of_s2() -> bytes:
+    """Return that array as a literal and the repeats that only s2 has, not snappy."""
+    elements = bytes([(len(_HEAD) - 1) << 2]) + _HEAD + b"\x01\x01"  # and four more of the byte before
+    left = _BOMB - 5
+    while left:
+        run = min(left, 1 << 24)
+        elements += b"\x1d\x00" + (run - 65_540).to_bytes(3, "little")
+        left -= run
+    length = len(_HEAD) - 1 + _BOMB
+    return bytes((length >> shift) & 0x7F | (0x80 if shift < 21 else 0) for shift in (0, 7, 14, 21)) + elements
+
+
+@scenario("G42", needs=("dead_letters",))
+async def a_bomb_is_not_unpacked(bench: Bench) -> None:
+    """A few bytes that stand for forty megabytes become a dead letter as they are."""
+    zstd = bytes(cramjam.zstd.compress(_HEAD + b"x" * (_BOMB - 1)))
+    for compression, packed in (("s2", _bomb_of_s2()), ("zstd", zstd)):
+        await _is_buried(bench, bench.place(), body(packed, **{"2": compression}))
 
 
 async def _typed(bench: Bench, *bodies: bytes, dead: int) -> list[tuple[Any, ...]]:
