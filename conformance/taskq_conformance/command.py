@@ -51,12 +51,15 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     missing: list[Missing] = []
     profiles = _profiles(arguments.targets or DEFAULT, missing)
-    logging.getLogger("taskq").setLevel(logging.CRITICAL)  # what a scenario provokes is no news
+    logger = logging.getLogger("taskq")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # what a scenario provokes is no news
     show = _live() if sys.stdout.isatty() else _Lines()
     try:
         outcome = _all(profiles, chosen, arguments.seeds, show, missing)
     finally:
         show.close()
+        logger.setLevel(level)
     if arguments.report is not None:
         write(outcome, arguments.report)
         show.line(f"the report is in {arguments.report}")
