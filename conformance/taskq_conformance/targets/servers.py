@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +38,29 @@ def sqs_profile(
     )  # fmt: skip
 
 
-def started(server: Callable[[], AbstractContextManager[Any]]) -> Service:
-    """Return a service that starts something with a URL, and says why it cannot."""
+def started(
+    server: Callable[[], AbstractContextManager[Any]], connecting: Callable[[Any, Clock], Connect] | None = None
+) -> Service:
+    """Return a service that starts something, and says why it cannot.
+
+    Args:
+        server: starts it, and gives what there is to connect to.
+        connecting: makes a connection of what it gave; without it, that is a connection or has a URL.
+    """
 
     @contextmanager
-    def service(_: Clock) -> Iterator[Connect]:
+    def service(clock: Clock) -> Iterator[Connect]:
         from taskq_testing.services import ServiceError  # noqa: PLC0415 - it needs redis-py
 
-        try:
-            running = server()
-            found = running.__enter__()
-        except (ServiceError, ImportError) as error:
-            raise Unavailable(str(error)) from None
-        try:
-            yield of_url(found.url) if hasattr(found, "url") else found
-        finally:
-            running.__exit__(None, None, None)
+        with ExitStack() as running:
+            try:
+                found = running.enter_context(server())
+            except (ServiceError, ImportError) as error:
+                raise Unavailable(str(error)) from None
+            if connecting is not None:
+                yield connecting(found, clock)
+            else:
+                yield of_url(found.url) if hasattr(found, "url") else found
 
     return service
 
@@ -74,22 +81,7 @@ def heard(name: str, binary: Any) -> Iterator[Any]:
 
 def sqs_started(server: Callable[[], AbstractContextManager[Any]]) -> Service:
     """Return the same for a server that speaks SQS; its processes share one client and one store."""
-
-    @contextmanager
-    def service(clock: Clock) -> Iterator[Connect]:
-        from taskq_testing.services import ServiceError  # noqa: PLC0415 - it needs redis-py
-
-        try:
-            running = server()
-            found = running.__enter__()
-        except (ServiceError, ImportError) as error:
-            raise Unavailable(str(error)) from None
-        try:
-            yield sqs_connect(found.client(max_pool_connections=200), clock)
-        finally:
-            running.__exit__(None, None, None)
-
-    return service
+    return started(server, lambda found, clock: sqs_connect(found.client(max_pool_connections=200), clock))
 
 
 def sqs_connect(client: Any, clock: Clock) -> Connect:
