@@ -133,13 +133,7 @@ def differential(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a warning is an error."""
-    install(session, "docs")
+    """Build the documentation with the conformance suite's report, of memory, fakeredis, moto and ironmq, or `-- TARGET ...`."""
+    install(session, "docs", "test")
+    session.run("taskq", "conformance", *session.posargs, "--report", "docs/_extra/conformance")
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
-
-
-@nox.session
-def demo(session: nox.Session) -> None:
-    """Run the main job on the embedded backend."""
-    install(session, extras="cli")
-    session.run("taskq", "demo", *session.posargs)
