@@ -32,6 +32,10 @@ _WAIT = 90.0
 """Seconds by the wall after which it does: a bug may be a lock that is never freed."""
 
 
+_ENOUGH = 20.0
+"""Seconds after which a mutant that is dead meets no other scenario."""
+
+
 class Hung(Exception):  # noqa: N818 - what it says of a scenario
     """A scenario does not come to an end."""
 
@@ -94,7 +98,7 @@ def hunt(mutant: Mutant, *, beyond: Iterable[str] = ()) -> Verdict:
     ran: list[str] = []
     reason, tried, seconds, began = "", 0, 0.0, time.perf_counter()
     for scenario in chosen:
-        if killers and scenario.name not in more:
+        if killers and (scenario.name not in more or time.perf_counter() - began > _ENOUGH):
             continue
         with mutant.alive():
             failed, told = _fails(profile, scenario)
@@ -105,7 +109,7 @@ def hunt(mutant: Mutant, *, beyond: Iterable[str] = ()) -> Verdict:
             reason, tried, seconds = told, len(ran), time.perf_counter() - began
         if failed:
             killers.append(scenario.name)
-        if failed and told.startswith("Hung"):
+        if failed and told.startswith(Hung.__name__):
             break  # the others may hang as well, and each would take as long
     if not killers:
         tried, seconds = len(ran), time.perf_counter() - began
@@ -121,12 +125,13 @@ def unsound(target: str, scenario: Scenario) -> str:
 
 def _fails(profile: Profile, scenario: Scenario) -> tuple[bool, str]:
     """Run a scenario; return whether it failed, and what it said."""
+    hung: list[str] = []
     try:
-        with _silence(), _watched():
+        with _silence(), _watched(hung):
             result = run_virtual(profile, scenario)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a bug may break anything
-        return True, f"{type(error).__name__}: {error}"
-    return result.status == "failed", result.reason
+        return True, hung[0] if hung else f"{type(error).__name__}: {error}"
+    return bool(hung) or result.status == "failed", hung[0] if hung else result.reason
 
 
 @contextlib.contextmanager
@@ -141,16 +146,17 @@ def _silence() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _watched() -> Iterator[None]:
-    """End what hangs; in the main thread alone, for only there a signal is heard."""
+def _watched(hung: list[str]) -> Iterator[None]:
+    """End what hangs, and note it, whoever catches the end; in the main thread alone, for only there a signal is heard."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def hung(*_: Any) -> None:
-        raise Hung("the scenario comes to an end: it hangs")
+    def ring(*_: Any) -> None:
+        hung.append(f"{Hung.__name__}: the scenario does not come to an end")
+        raise Hung
 
-    before = [(number, signal.signal(number, hung)) for number in (signal.SIGPROF, signal.SIGALRM)]
+    before = [(number, signal.signal(number, ring)) for number in (signal.SIGPROF, signal.SIGALRM)]
     signal.setitimer(signal.ITIMER_PROF, _SPIN, 1.0)
     signal.setitimer(signal.ITIMER_REAL, _WAIT, 1.0)
     try:

@@ -111,8 +111,10 @@ async def an_extension_under_way_foils_no_acknowledgement(bench: Bench) -> None:
         except Exception as error:  # noqa: BLE001 - it may come too late, and say so
             holds("no longer owned" in str(error) or "owned" in str(error), f"a late extension says that it is late: {error!r}")
 
-    answers = await asyncio.gather(*(place.backend.ack([each]) for each in taken), *(extend(each) for each in taken))
-    same([list(answer) for answer in answers[:3] if answer is not None], [[True]] * 3, "the answers of the acknowledgements")
+    extending = asyncio.gather(*(extend(each) for each in taken))
+    answers = await asyncio.gather(*(place.backend.ack([each]) for each in taken))
+    await extending
+    same([list(answer) for answer in answers], [[True]] * 3, "the answers of the acknowledgements")
     await bench.until_size(place, Size())
 
 

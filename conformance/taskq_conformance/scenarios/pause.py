@@ -51,6 +51,22 @@ async def failures_in_a_row_pause(bench: Bench) -> None:
 
 
 @scenario("G30")
+async def a_paused_task_waits_though_others_run(bench: Bench) -> None:
+    """While another task of the queue may run, messages of the paused one wait, and that costs them no attempt."""
+    place = _pausing(bench)
+    _good_task(place)
+    await place.add("bad")
+    async with place.consuming():
+        await bench.until_runs(place, 3)
+        third = place.runs[2].at
+        await bench.until(lambda: place.consumer.stats().paused, "the task is paused")
+        await bench.quiet(place, 6, "a paused task does not run")
+        await bench.until_runs(place, 4)
+    between(place.runs[3].at - third, bench.long(10), bench.long(10) + bench.tick + 3 * bench.late, "how long the pause lasted")
+    same(place.attempts[:4], [1, 2, 3, 4], "the attempts")
+
+
+@scenario("G30")
 async def a_pause_costs_no_attempt(bench: Bench) -> None:
     """The attempts go on where they were before the pause."""
     place = _pausing(bench, pause_period=bench.seconds(4))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import httpx
 
 from taskq.backends.base import Clock
 from taskq.backends.ironmq import IronMQBroker, settings_for
@@ -15,9 +18,19 @@ from taskq_testing.ironmq_server import IronMQTransport, Service
 __all__ = ["ironmq"]
 
 
+class _Network(IronMQTransport):
+    """Lets others have a turn on the way to the service and back, as any network does: a call is no single step."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        response = await super().handle_async_request(request)
+        await asyncio.sleep(0)
+        return response
+
+
 @contextmanager
 def _service(clock: Clock) -> Iterator[Connect]:
-    transport = IronMQTransport(Service(token="token", project="project"))  # noqa: S106 - a fake for a fake
+    transport = _Network(Service(token="token", project="project"))  # noqa: S106 - a fake for a fake
     stores = MemoryBroker(clock)  # beside the service, shared by all processes
     settings = settings_for("ironmq+http://project:token@ironmq/", {})
     yield lambda own: IronMQBroker(settings, own, stores, transport)
