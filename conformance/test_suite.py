@@ -144,6 +144,7 @@ LIES = {
     "delay.a_delay_is_not_early": dict(_put=half_a_delay),
     "delay.a_delay_is_not_late": dict(_put=twice_the_delay),
     "dedup.a_name_is_accepted_once": dict(_add=forgets_names),
+    "honesty.it_can_do_what_it_claims": dict(discard=None),
 }
 
 

@@ -11,6 +11,7 @@ _consumer = rewriting("taskq.consumer:Consumer.", "memory")
 _module = rewriting("taskq.consumer:", "memory")
 _queue = rewriting("taskq.queue:Queue.", "memory")
 _hooks = rewriting("taskq.hooks.base:Hooks.", "memory")
+_delay = rewriting("taskq.core.delay:", "memory")
 _batch = rewriting("taskq.message:MessageBatch.", "memory")
 _message = rewriting("taskq.message:Message.", "memory")
 _context = rewriting("taskq.context:Context.", "memory")
@@ -68,6 +69,13 @@ _STOPPING = (
         "self._shop = self._stop_requested = self._ended = None",
     ),
     _consumer("figures_forget_who_is_buffered", "G52", "stats", "buffered=self.buffered,", "buffered=0,"),
+    _consumer(
+        "a_stop_takes_its_time",
+        "G49",
+        "_stop_fetching",
+        "state.draining = True",
+        "await asyncio.sleep(5)\n    state.draining = True",
+    ),
     _module(
         "a_stop_gives_up_what_it_gives_back",
         "G49",
@@ -79,6 +87,20 @@ _STOPPING = (
 )
 
 _ENQUEUEING = (
+    _queue(
+        "an_empty_batch_has_an_answer",
+        "G3",
+        "enqueue_many_async",
+        "results = self._results(prepared, answers)",
+        "results = self._results(prepared, answers) or [Enqueued(message_id=b'')]",
+    ),
+    _delay(
+        "a_moment_that_is_past_is_put_off",
+        "G13",
+        "delay_of",
+        "max(0.0, message.run_at.timestamp() - now)",
+        "abs(message.run_at.timestamp() - now)",
+    ),
     _queue(
         "a_failed_send_is_taken_for_a_duplicate",
         "G4",

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from conformance.mutants.mutant import rewriting
+import msgspec
+
+from conformance.mutants.mutant import Mutant, rewriting
+from conformance.mutants.patches import Attribute
+from taskq.backends.base import Capabilities
 
 __all__ = ["MUTANTS"]
 
 _broker = rewriting("taskq.backends.memory:", "memory")
 _queue = rewriting("taskq.backends.memory:MemoryBackend.", "memory")
 _stores = rewriting("taskq.backends.memory_stores:", "memory")
+
+
+def _without_order(declared: Capabilities) -> Capabilities:
+    return msgspec.structs.replace(declared, fifo=False)
+
 
 _OWN = "entry = self._own(reservation)"
 _GONE = "entry = self._reserved.get(reservation.receipt) or Entry(reservation.id, reservation.body)"
@@ -51,7 +60,7 @@ _QUEUEING = (
         "[self._add(outgoing) for outgoing in batch]",
         "[self._add(each) for each in (batch[:-1] if len(batch) > 5 else batch)] + [None] * (len(batch) > 5)",
     ),
-    _queue("a_reserve_without_a_wait_waits", "G10", "reserve", "self._monotonic() + wait", "self._monotonic() + max(wait, 0.7)"),
+    _queue("a_reserve_without_a_wait_waits", "G10", "reserve", "self._monotonic() + wait", "self._monotonic() + max(wait, 1.5)"),
     _queue(
         "a_full_queue_makes_its_own_handler_wait",
         "G1",
@@ -170,4 +179,41 @@ _STORES = (
     _stores("a_lock_is_not_freed", "G34", "MemoryLocks.unlock", "== owner", "is None"),
 )
 
-MUTANTS = _DELAYS + _QUEUEING + _OWNERSHIP + _LOOKING_AFTER + _STORES
+_PLAIN = (
+    _queue(
+        "what_was_due_for_a_while_is_forgotten",
+        "G13",
+        "_promote",
+        "self._delayed[0][0] <= now:",
+        "self._delayed[0][0] <= now < self._delayed[0][0] + 3:",
+    ),
+    _queue("what_is_given_back_at_once_waits", "G38", "release", "copy=entry.copy), delay)", "copy=entry.copy), delay or 4.0)"),
+    _queue(
+        "the_last_that_is_ready_is_not_counted", "G46", "size", "ready=len(self._ready)", "ready=max(0, len(self._ready) - 1)"
+    ),
+    _queue("an_empty_queue_counts_one", "G47", "size", "ready=len(self._ready)", "ready=len(self._ready) or 1"),
+    _queue(
+        "a_purge_drops_one_at_least",
+        "G44",
+        "purge",
+        "len(self._ready) + len(self._delayed)",
+        "(len(self._ready) + len(self._delayed) or 1)",
+    ),
+    _queue(
+        "a_large_body_is_refused",
+        "G54",
+        "_add",
+        "self._max_size is not None and len(outgoing.body) > self._max_size",
+        "len(outgoing.body) > 1_000_000",
+    ),
+    _queue(
+        "equal_messages_are_duplicates",
+        "G23",
+        "_add",
+        "claim = outgoing.claim",
+        "from taskq.core.dedup import Claim\n    claim = outgoing.claim or Claim(outgoing.body[-12:], 60.0)",
+    ),
+    Mutant("it_declares_no_order", "G54", (Attribute("taskq.backends.memory:MemoryBackend.capabilities", _without_order),)),
+)
+
+MUTANTS = _DELAYS + _QUEUEING + _OWNERSHIP + _LOOKING_AFTER + _STORES + _PLAIN

@@ -13,6 +13,13 @@ _binder = rewriting("taskq.binding:Binder.", "memory")
 _lenient = rewriting("taskq.binding:", "memory")
 
 MUTANTS = (
+    _binder(
+        "a_call_that_does_not_fit_is_sent",
+        "G4",
+        "encode",
+        'raise TypeError(f"task {self._name!r}: {_located(error, self._signature)}") from None',
+        "return data",
+    ),
     _envelope("the_attempt_does_not_travel", "G18", "encode", "attempt=message.attempt,", "attempt=0,"),
     _envelope("headers_do_not_travel", "G2", "encode", "headers=message.headers or None", "headers=None"),
     _envelope("the_id_does_not_travel", "G2", "encode", "id=message.id.decode()", 'id=""'),
