@@ -31,11 +31,11 @@ class ManualClock(SystemClock):
         super().__init__()
         self.time = 1_800_000_000.0
 
-    def now(self) -> float:  # type: ignore[override]
+    def now(self) -> float:
         """Return unix seconds."""
         return self.time
 
-    def monotonic(self) -> float:  # type: ignore[override]
+    def monotonic(self) -> float:
         """Return seconds."""
         return self.time
 
@@ -142,7 +142,7 @@ def sqs() -> Iterator[World]:
     with patch.dict("os.environ", CREDENTIALS), moto_server() as server:
         world = _Sqs(f"{server.url}&long_poll=no", "memory://")
         models = importlib.import_module("moto.sqs.models")
-        times = {"unix_time": lambda: world.clock.time, "unix_time_millis": lambda: world.clock.time * 1000}
+        times: dict[str, Any] = {"unix_time": lambda: world.clock.time, "unix_time_millis": lambda: world.clock.time * 1000}
         try:
             with patch.multiple(models, **times):
                 yield world
