@@ -1,4 +1,4 @@
-"""What a broker and the way to it are to the simulator, whichever service it simulates."""
+"""What a service, its broker and the way to it are to the simulator, whichever it simulates."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from taskq.backends.base import Broker, Capabilities, Clock
 from taskq.backends.memory import Held
 from taskq.options import QueueOptions
-from taskq_testing.faults import Fault
+from taskq_testing.clock import VirtualClock
+from taskq_testing.faults import Fault, Faults, Places
+from taskq_testing.history import History
+from taskq_testing.loop import Domain, VirtualLoop
 
-__all__ = ["SimulatedBroker", "SimulatedLink", "SimulatedNetwork", "SimulatedQueue"]
+__all__ = ["Kind", "Scene", "Service", "SimulatedBroker", "SimulatedLink", "SimulatedNetwork", "SimulatedQueue"]
 
 
 class SimulatedQueue(Protocol):
@@ -97,3 +101,57 @@ class SimulatedNetwork(Protocol):
 
     def heal(self) -> None:
         """Let everything through."""
+
+
+class Scene(Protocol):
+    """What a service is made in; the simulator.
+
+    Attributes:
+        loop: its time.
+        history: where it writes.
+        faults: what may go wrong.
+        patience: seconds after which a client gives up, and for which a broker that restarts is away.
+        clock_of_all: shows each process its own time.
+    """
+
+    loop: VirtualLoop
+    history: History
+    faults: Faults
+    patience: float
+
+    @property
+    def clock_of_all(self) -> Clock:
+        """Show each process its own time."""
+
+    def clock(self, process: str) -> VirtualClock:
+        """Return the clock of a process."""
+
+    def domain(self, process: str) -> Domain:
+        """Return a new domain for a process that begins."""
+
+
+class Service(Protocol):
+    """A broker, the way to it, and the app's end of that way; made anew for each run."""
+
+    @property
+    def network(self) -> SimulatedNetwork:
+        """The way to its broker."""
+
+    @property
+    def clients(self) -> Broker:
+        """What the app is bound to."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its queues promise in this run."""
+
+
+class Kind(Protocol):
+    """Makes services."""
+
+    @property
+    def places(self) -> Places:
+        """Where its faults happen."""
+
+    def __call__(self, scene: Scene) -> Service:
+        """Make the service of one run."""

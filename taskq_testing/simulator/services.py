@@ -3,78 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
-from taskq.backends.base import Broker, Capabilities, Clock
+from taskq.backends.base import Capabilities
 from taskq.errors import ConfigError
-from taskq_testing.clock import VirtualClock
-from taskq_testing.faults import PLACES, Faults, Places
-from taskq_testing.history import History
-from taskq_testing.loop import Domain, VirtualLoop
+from taskq_testing.faults import PLACES
 from taskq_testing.simulator.broker import SimBroker
 from taskq_testing.simulator.clients import NetworkBroker
 from taskq_testing.simulator.network import Network
-from taskq_testing.simulator.parts import SimulatedNetwork
+from taskq_testing.simulator.parts import Kind, Scene
 
-__all__ = ["Kind", "MemoryService", "Scene", "service_of"]
+__all__ = ["MemoryService", "service_of"]
 
 _CAPABILITIES = Capabilities(dedup=True, resolution=1e-6, fifo=True, durable=False)
-
-
-class Scene(Protocol):
-    """What a service is made in; the simulator.
-
-    Attributes:
-        loop: its time.
-        history: where it writes.
-        faults: what may go wrong.
-        patience: seconds after which a client gives up, and for which a broker that restarts is away.
-        clock_of_all: shows each process its own time.
-    """
-
-    loop: VirtualLoop
-    history: History
-    faults: Faults
-    patience: float
-
-    @property
-    def clock_of_all(self) -> Clock:
-        """Show each process its own time."""
-
-    def clock(self, process: str) -> VirtualClock:
-        """Return the clock of a process."""
-
-    def domain(self, process: str) -> Domain:
-        """Return a new domain for a process that begins."""
-
-
-class Service(Protocol):
-    """A broker, the way to it, and the app's end of that way; made anew for each run."""
-
-    @property
-    def network(self) -> SimulatedNetwork:
-        """The way to its broker."""
-
-    @property
-    def clients(self) -> Broker:
-        """What the app is bound to."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What its queues promise in this run."""
-
-
-class Kind(Protocol):
-    """Makes services."""
-
-    @property
-    def places(self) -> Places:
-        """Where its faults happen."""
-
-    def __call__(self, scene: Scene) -> Service:
-        """Make the service of one run."""
 
 
 class MemoryService:

@@ -8,10 +8,10 @@ import msgspec
 
 from taskq.backends.redis.queue import BlockingRedisBackend
 from taskq_testing.faults import PLACES, Places
+from taskq_testing.simulator.parts import Scene
 from taskq_testing.simulator.redis.clients import RedisClients
 from taskq_testing.simulator.redis.server import SimRedis
 from taskq_testing.simulator.redis.wires import Wires
-from taskq_testing.simulator.services import Scene
 
 __all__ = ["RedisService"]
 
