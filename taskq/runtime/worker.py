@@ -88,7 +88,7 @@ class Worker:
         self._number = number
 
     async def work(self) -> None:
-        """Work until cancelled, or there are more workers than allowed."""
+        """Work until the buffer is closed, or there are more workers than allowed."""
         buffer, shop = self._state.buffer, self._shop
         limited = shop.leases.limit is not None
         try:
@@ -96,7 +96,8 @@ class Worker:
                 if not buffer.items:
                     if limited:
                         await shop.leases.drop(self._number)
-                    await buffer.wait()
+                    if not await buffer.wait():
+                        return
                     continue
                 if limited:
                     await shop.leases.hold(self._number)
