@@ -75,7 +75,7 @@ class Consumer:
 
     def _start_helpers(self, group: asyncio.TaskGroup, state: ConsumerState, shop: Workshop) -> list[asyncio.Task[None]]:
         def grow() -> None:
-            if len(shop.workers) < shop.allowed and not state.aborting:
+            if len(shop.workers) < shop.most and not state.aborting:
                 self._numbers += 1
                 shop.workers[self._numbers] = group.create_task(Worker(shop, self._numbers).work())
 

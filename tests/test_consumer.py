@@ -15,6 +15,7 @@ from taskq.backends.base import Size
 from taskq.backends.memory import MemoryBackend
 from taskq.errors import BackendUnavailable, ReservationLost
 from taskq.hooks.base import Hook
+from taskq.runtime import scaler
 from taskq.runtime.clock import SystemClock
 from taskq.wire import envelope
 
@@ -161,6 +162,34 @@ def test_poison_is_put_aside(app):
 
     run(scenario())
     assert "without an outcome" in letters(queue)[0].reason
+
+
+def test_a_suspect_holds_up_nothing_that_comes_after_it(app, monkeypatch):
+    """What was delivered before without an outcome has a worker beside those that are planned: it may kill its process later."""
+    monkeypatch.setattr(scaler, "INTERVAL", 1e6)
+    queue, came = app.queue("q", max_workers=2), asyncio.Event()
+
+    @queue.task
+    async def waits() -> None:
+        await came.wait()
+
+    @queue.task
+    async def comes() -> None:
+        came.set()
+
+    async def scenario():
+        await waits.enqueue_async()
+        queue.backend._timeout, timeout = 0.0, queue.backend._timeout
+        assert await queue.backend.reserve(1, 1.0)
+        queue.backend._timeout = timeout
+        consumer = app.consumer(queue)
+        await consumer.start()
+        await until(lambda: consumer.stats().in_flight == 1)
+        await comes.enqueue_async()
+        await until(lambda: consumer.stats().processed == 2)
+        await consumer.stop()
+
+    run(scenario())
 
 
 # -- contexts, threads, extension

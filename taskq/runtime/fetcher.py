@@ -33,6 +33,9 @@ async def fetch_forever(state: ConsumerState) -> None:
             await asyncio.sleep(backoff(failed, _ERROR, _ERROR_MAX))
             continue
         failed = 0
+        if count:
+            state.buffer.fetching = True
+            await asyncio.sleep(0)  # the first message starts before the next reserve is sent
         # A backend that answers "nothing" before the wait is over would be asked in a tight loop.
         early = early + 1 if not count and state.monotonic() - began < wait / 2 else 0
         if early:

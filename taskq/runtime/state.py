@@ -69,7 +69,6 @@ class Buffer:
     def __init__(self, size: int) -> None:
         self.size = size
         self.items: deque[Delivery | list[Delivery]] = deque()
-        self.closed = False
         self.fetching = False
         self._limit = size
         self._lent = self._asked = 0
@@ -124,13 +123,10 @@ class Buffer:
         held = len(self.items) + self._lent
         return held * 2 <= self.size and held + self._asked < self._limit
 
-    async def wait(self) -> bool:
-        """Wait until there is something to take; False once the buffer is closed and empty."""
-        while not self.items:
-            if self.closed:
-                return False
+    async def wait(self) -> None:
+        """Wait until there is something to take, or a reason to look whether one is needed at all."""
+        if not self.items:
             await _join(self._idle)
-        return True
 
     async def room(self, most: int) -> int:
         """Wait until at least half of the buffer is free, keep places for at most so many messages, and return how many."""
@@ -145,12 +141,6 @@ class Buffer:
         """Give up places that were kept for messages: they have come by now, or do not come."""
         self._asked -= count
         self._call_fetcher()
-
-    def close(self) -> None:
-        """Let workers leave once nothing is left to take."""
-        self.closed = True
-        while _wake_first(self._idle):
-            pass
 
     def wake_idle(self) -> None:
         """Wake one idle worker so that it can see that it is not needed."""

@@ -38,10 +38,20 @@ class Workshop:
         self.state = state
         self.leases = leases
         self.allowed = state.options.max_workers
+        self.suspects = 0
         self.thread_s: float | None = None
         self.workers: dict[int, asyncio.Task[None]] = {}
         self._batches: dict[str, Accumulator[Delivery]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    @property
+    def most(self) -> int:
+        """How many workers there may be: those that are planned, and within the limit one more for each suspect that runs.
+
+        A suspect was delivered before without an outcome. Should it kill this process after a while, what came behind it would
+        have waited for its worker until then, and would be a suspect next, though it never ran.
+        """
+        return max(self.allowed, min(self.allowed + self.suspects, self.state.options.max_workers))
 
     def learn(self, seconds: float) -> None:
         """Note how long a sync handler took."""
@@ -88,22 +98,21 @@ class Worker:
         self._number = number
 
     async def work(self) -> None:
-        """Work until the buffer is closed, or there are more workers than allowed."""
+        """Work until cancelled, or there are more workers than there may be."""
         buffer, shop = self._state.buffer, self._shop
         limited = shop.leases.limit is not None
         try:
-            while len(shop.workers) <= shop.allowed and not self._state.aborting:
+            while len(shop.workers) <= shop.most and not self._state.aborting:
                 if not buffer.items:
                     if limited:
                         await shop.leases.drop(self._number)
-                    if not await buffer.wait():
-                        return
+                    await buffer.wait()
                     continue
                 if limited:
                     await shop.leases.hold(self._number)
                 item = buffer.take()
                 if item is not None:
-                    await self.process(item)
+                    await self._take(item)
                     if buffer.fetching:
                         buffer.fetching = False
                         await asyncio.sleep(0)
@@ -111,6 +120,16 @@ class Worker:
             shop.workers.pop(self._number, None)
             await shop.leases.drop(self._number)
             buffer.hand_over()
+
+    async def _take(self, item: Delivery | list[Delivery]) -> None:
+        if isinstance(item, list) or item.reservation.deliveries == 1:
+            await self.process(item)
+            return
+        self._shop.suspects += 1
+        try:
+            await self.process(item)
+        finally:
+            self._shop.suspects -= 1
 
     async def process(self, item: Delivery | list[Delivery]) -> None:
         """Take one message, or one closed batch, through all steps."""
