@@ -58,7 +58,7 @@ _STOPPING = (
         "workers_are_not_limited",
         "G34",
         "_start_helpers",
-        "if len(shop.workers) < shop.allowed and not state.aborting:",
+        "if len(shop.workers) < shop.most and not state.aborting:",
         "shop.allowed = 10**6\n        if not state.aborting:",
     ),
     _consumer(
