@@ -28,7 +28,7 @@ _SCRIPTS = (
     _script(
         "redis_cuts_delays_to_seconds", "G12", "SEND", "math.ceil(now + delay)", "math.floor((now + delay) / 1000) * 1000", "F21"
     ),
-    _script("redis_forgets_delays", "G12", "SEND", "if delay > 0 then", "if false then"),
+    _script("redis_forgets_delays", "G12", "SEND", "if delay == '' then", "if true then"),
     _script(
         "redis_adds_what_is_a_duplicate",
         "G23",
@@ -41,7 +41,7 @@ _SCRIPTS = (
         "G3",
         "SEND",
         "  if answer == '' then\n    local done",
-        "  if not clean then answer = '=' end\n  if answer == '' then\n    local done",
+        "  if answers then answer = '=' end\n  if answer == '' then\n    local done",
     ),
     _script("redis_acknowledges_whatever_it_is_given", "G37", "ACK", "if count < #ARGV - 1 then", "if false then"),
     _script("redis_acknowledges_and_keeps_the_entry", "G46", "ACK", "redis.call('XDEL', KEYS[1], unpack(ARGV, 2))", ""),

@@ -8,7 +8,7 @@ from taskq.backends.redis import queue, sending
 from taskq.backends.redis.scripts import Script
 
 BUGS = {
-    "a trip is not remembered": (sending, "SEND", "then return answers end", "then end", {5}),
+    "a trip is not remembered": (sending, "SEND", ">= tonumber(ARGV[1]) then", "< 0 then", {5}),
     "a name is not taken": (sending, "SEND", "'NX', 'PX', ttl) then", "'PX', ttl) then", {12}),
     "a delayed message is not added": (sending, "SEND", "redis.pcall('ZADD', KEYS[2], string.format", "pcall(string.format", {1}),
     "a delay is forgotten": (sending, "SEND", "math.ceil(now + delay)", "math.ceil(now)", {17}),

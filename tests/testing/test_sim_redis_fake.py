@@ -243,8 +243,8 @@ def a_step(both, rng, step):
     ttl = rng.choice([b"", 10_000_000])
     name = [b"once %d" % rng.randrange(3)] if ttl else []
     ways = {
-        "send": lambda: both.script(scripts.SEND, [S, Z, b"lane", *name], step, 60_000, body, 0, ttl),
-        "late": lambda: both.script(scripts.SEND, [S, Z, b"lane"], step - 2, 60_000, body, 0, b""),
+        "send": lambda: both.script(scripts.SEND, [S, Z, b"lane", *name], step, 60_000, body, rng.choice([b"", 10_000_000]), ttl),
+        "late": lambda: both.script(scripts.SEND, [S, Z, b"lane"], step - 2, 60_000, body, b"", b""),
         "delayed": lambda: both.ask("ZADD", Z, rng.choice([1, 10**15]), body),
         "read": lambda: both.ask("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", rng.randint(1, 3), "STREAMS", S, ">"),
         "ack": lambda: both.script(scripts.ACK, [S], GROUP, entry, other),

@@ -47,17 +47,20 @@ def _script(text: str) -> Script:
 
 SEND = _script("""
 -- KEYS: stream, delayed, sender, then one per message that claims a name
--- ARGV: number of the trip, how long it is remembered (ms), then body, delay (ms), ttl of the name (ms or '') per message
+-- ARGV: number of the trip, how long it is remembered (ms), then body, delay (ms or ''), ttl of the name (ms or '') per message
 -- Returns one line per message: '' added, '=' its name is taken, else why it was refused; '' alone if all were added.
-local last = redis.call('GET', KEYS[3])
+-- The sender's key holds the number of its last trip, and behind a blank its answers, unless all were added.
+local last = redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2], 'GET')
 if last then
-  local number, answers = string.match(last, '^(%d+) (.*)$')
-  if tonumber(number) >= tonumber(ARGV[1]) then return answers end
+  local number, answers = string.match(last, '^(%d+) ?(.*)$')
+  if tonumber(number) >= tonumber(ARGV[1]) then
+    redis.call('SET', KEYS[3], last, 'PX', ARGV[2])
+    return answers
+  end
 end
-redis.call('SET', KEYS[3], ARGV[1] .. ' ', 'PX', ARGV[2])
-local answers, clean, names, now = {}, true, 3, nil
+local answers, names, now = nil, 3, nil
 for i = 3, #ARGV, 3 do
-  local body, delay, ttl, answer, name = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], '', nil
+  local body, delay, ttl, name, answer = ARGV[i], ARGV[i + 1], ARGV[i + 2], nil, ''
   if ttl ~= '' then
     names = names + 1
     name = KEYS[names]
@@ -65,24 +68,27 @@ for i = 3, #ARGV, 3 do
   end
   if answer == '' then
     local done
-    if delay > 0 then
+    if delay == '' then
+      done = redis.pcall('XADD', KEYS[1], '*', 'body', body)
+    else
       if not now then
         local time = redis.call('TIME')
         now = time[1] * 1000 + time[2] / 1000
       end
       done = redis.pcall('ZADD', KEYS[2], string.format('%.0f', math.ceil(now + delay)), body)
-    else
-      done = redis.pcall('XADD', KEYS[1], '*', 'body', body)
     end
     if type(done) == 'table' and done.err then
       answer = done.err
       if name then redis.call('DEL', name) end
     end
   end
-  if answer ~= '' then clean = false end
-  answers[#answers + 1] = answer
+  if answer ~= '' then
+    answers = answers or {}
+    answers[i / 3] = answer
+  end
 end
-if clean then return '' end
+if not answers then return '' end
+for i = 1, (#ARGV - 2) / 3 do answers[i] = answers[i] or '' end
 local text = table.concat(answers, '\\n')
 redis.call('SET', KEYS[3], ARGV[1] .. ' ' .. text, 'PX', ARGV[2])
 return text

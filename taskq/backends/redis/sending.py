@@ -55,7 +55,7 @@ def sending(
     where: list[bytes] = [keys.stream, keys.delayed, keys.sender(lane.name)]
     words: list[bytes | int] = [lane.trips, _REMEMBERED]
     for outgoing in batch:
-        words += outgoing.body, _milliseconds(outgoing.delay) if outgoing.delay else 0, b""
+        words += outgoing.body, _milliseconds(outgoing.delay) if outgoing.delay else b"", b""
         if outgoing.claim is not None:
             where.append(keys.once(outgoing.claim.key))
             words[-1] = _milliseconds(outgoing.claim.ttl)
