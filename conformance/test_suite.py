@@ -294,6 +294,28 @@ def test_faults_are_judged_by_the_oracle(monkeypatch):
     assert any(each.seed for each in breached)
 
 
+def test_what_happened_in_real_time_is_judged_by_the_oracle():
+    """A scenario that looks away does not pass: its history shows that what was done came again, and honest queues' do not."""
+
+    async def looks_away(bench):
+        place = bench.place()
+        await place.add(1)
+        for _ in range(2):
+            await place.backend.ack(await place.backend.reserve(1, 0.0))
+
+    async def acknowledges_in_words_only(self, reservations):
+        for each in reservations:
+            await self.release(each, 0.0)
+        return [True] * len(reservations)
+
+    scenarios = [SCENARIOS["enqueue.a_message_runs_once"], msgspec_scenario(looks_away)]
+    in_time = {"time": "real", "tick": 0.05, "late": 0.05}
+    honest, lying = msgspec_like(HONEST, **in_time), msgspec_like(liar(ack=acknowledges_in_words_only), **in_time)
+    assert run_profile(honest, scenarios).tally() == {"passed": 2}
+    (result,) = run_profile(lying, scenarios[1:]).results
+    assert (result.status, "has a breach" in result.reason, "was done" in result.reason) == ("failed", True, True), result.reason
+
+
 # -- the command line
 
 

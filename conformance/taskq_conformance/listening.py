@@ -1,7 +1,10 @@
-"""Writing down what the processes of scenarios do on a real server; the oracle judges it, together with the server's word."""
+"""Writing down what the processes of scenarios do in real time; the oracle judges it, with the service's word if there is one."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +17,13 @@ from taskq_testing.recording import Journal, gather
 from taskq_testing.recording.policy import queue_policy
 from taskq_testing.recording.watching import watch_queue
 
-__all__ = ["JUDGED", "Breach", "Listening"]
+__all__ = ["JUDGED", "Breach", "Kept", "Listening", "listening"]
 
 JUDGED = frozenset({2, 3, 4, 5, 8, 9, 12, 13, 19, 23, 24})
-"""The invariants of a broker: conservation, fencing, finality, names, order. Those of runs take a record of the runs."""
+"""The invariants of a broker: conservation, fencing, finality, names, order. Those of runs take a record of the runs.
+
+What only clients tell is judged by 4, 5, 9, 12 and 13 of them: it does not say when a service made something due or ready again.
+"""
 
 _RESOLUTION = 0.5
 """Seconds that are not told apart: more than a round trip takes on a busy machine."""
@@ -35,19 +41,33 @@ class Breach(NamedTuple):
     sentence: str
 
 
+class Kept(NamedTuple):
+    """What connects processes to a Redis server that writes down all that it does.
+
+    Attributes:
+        connect: makes their brokers.
+        server: the directory of the server, which keeps an append-only file.
+    """
+
+    connect: Connect
+    server: Path
+
+    def __call__(self, clock: Clock) -> Broker:
+        """Make the broker of a process."""
+        return self.connect(clock)
+
+
 class Listening:
-    """What connects processes to a server, and listens.
+    """What connects processes to a service, and listens.
 
     Args:
         connect: makes their brokers.
         folder: where journals are written.
-        server: the directory of the server, which keeps an append-only file.
     """
 
-    def __init__(self, connect: Connect, folder: Path, server: Path) -> None:
+    def __init__(self, connect: Connect, folder: Path) -> None:
         self._connect = connect
         self._folder = folder
-        self._server = server
         self._journals: dict[str, Journal] = {}
         self._places: list[Place] = []
 
@@ -68,12 +88,27 @@ class Listening:
 
     def breaches(self) -> list[Breach]:
         """Return what was wrong, when all has ended."""
-        for journal in self._journals.values():
-            journal.close()
-        history = gather(self._folder, server=self._server)
+        self.close()
+        history = gather(self._folder, server=self._connect.server if isinstance(self._connect, Kept) else None)
         unclear = _unclear(history, {place.queue.name for place in self._places if place.foreign})
         found = [each for each in judge(history, only=JUDGED) if each.message not in unclear]
         return [Breach(_queue_of(history, each.events), each.sentence) for each in found]
+
+    def close(self) -> None:
+        """End all journals."""
+        while self._journals:
+            self._journals.popitem()[1].close()
+
+
+@contextmanager
+def listening(connect: Connect) -> Iterator[Listening]:
+    """Give what connects processes and listens for the time of a `with` block."""
+    with tempfile.TemporaryDirectory(prefix="taskq-journals-") as folder:
+        listener = Listening(connect, Path(folder))
+        try:
+            yield listener
+        finally:
+            listener.close()
 
 
 def _unclear(history: History, foreign: set[str]) -> set[str]:
@@ -100,4 +135,4 @@ def _unclear(history: History, foreign: set[str]) -> set[str]:
 
 def _queue_of(history: History, numbers: tuple[int, ...]) -> str:
     wanted = set(numbers)
-    return next((event.queue for event in history.events if event.seq in wanted and event.queue), "")
+    return next(event.queue for event in history.events if event.seq in wanted and event.queue)

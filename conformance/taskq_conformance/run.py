@@ -25,6 +25,7 @@ from taskq.runtime.clock import SystemClock
 from taskq_conformance.bench import Bench
 from taskq_conformance.capabilities import UNPROBED
 from taskq_conformance.check import Broken
+from taskq_conformance.listening import Breach, listening
 from taskq_conformance.profile import Connect, Profile, Unavailable
 from taskq_conformance.results import Environment, Result, Target, suspicions
 from taskq_conformance.scenario import Scenario, all_scenarios
@@ -191,11 +192,10 @@ def run_real(profile: Profile, scenarios: Sequence[Scenario], told: Told | None 
     """
     listen = told or _nobody
     clock = SystemClock()
-    with profile.opened(clock) as connect:
-        crowd = _Crowd(profile, connect, listen, probes=probes)
+    with profile.opened(clock) as connect, listening(connect) as heard:
+        crowd = _Crowd(profile, heard, listen, probes=probes)
         results = asyncio.run(crowd.run(scenarios))
-        breaches = getattr(connect, "breaches", None)  # a service that wrote down what happened
-        return crowd.judged(results, breaches()) if breaches is not None else results
+        return crowd.judged(results, heard.breaches())
 
 
 class _Crowd:
@@ -218,12 +218,12 @@ class _Crowd:
         await self._knock()
         return list(await asyncio.gather(*(self._one(number, each) for number, each in enumerate(scenarios))))
 
-    def judged(self, results: list[Result], breaches: Sequence[tuple[str, str]]) -> list[Result]:
-        """Return the results with what was wrong on the queues of each scenario, however it ended."""
+    def judged(self, results: list[Result], breaches: Sequence[Breach]) -> list[Result]:
+        """Return the results with what was wrong on the queues of each scenario that had passed."""
         found = list(results)
         for queue, sentence in breaches:
-            number = int(queue.split("-")[1]) if queue.startswith(f"c{self._token}-") and queue.split("-")[1].isdigit() else 0
-            if found[number].status != "failed":  # what belongs to no scenario fails the first
+            number = int(queue.split("-")[1])  # as `_one` names them
+            if found[number].status == "passed":
                 reason = f"the history has a breach: {sentence}"
                 found[number] = _told(self._told, msgspec.structs.replace(found[number], status="failed", reason=reason))
         return found

@@ -8,9 +8,11 @@ several processes are in an order that is possible, whatever the answers were de
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import taskq
@@ -25,6 +27,9 @@ from taskq_testing.recording.receipts import name_of, number_of
 __all__ = ["watch_consumer", "watch_queue", "watch_stores"]
 
 Call = Callable[..., Any]
+
+_CALLED: ContextVar[object] = ContextVar("_CALLED", default=None)
+"""The queue that is asked for something here: what its backend calls of itself then is its own business."""
 
 
 def _now() -> int:
@@ -60,16 +65,38 @@ def _called(journal: Journal, queue: str, operation: str) -> Iterator[int]:
 def watch_queue(journal: Journal, queue: taskq.Queue) -> None:
     """Write down what a queue's backend is asked for and answers."""
     watch = _Backend(journal, queue.name)
-    _replace(
-        queue.backend,
-        send=watch.send,
-        send_blocking=watch.send_blocking,
-        reserve=watch.reserve,
-        ack=watch.ack,
-        release=watch.release,
-        extend=watch.extend,
-        dead_letter=watch.dead_letter,
-    )
+    wraps = (watch.send, watch.send_blocking, watch.reserve, watch.ack, watch.release, watch.extend, watch.dead_letter)
+    _replace(queue.backend, **{wrap.__name__: _outermost(wrap, watch) for wrap in wraps})
+
+
+def _outermost(wrap: Callable[[Call], Call], watch: object) -> Callable[[Call], Call]:
+    """Return a wrapper that leaves alone what is called inside another wrapped call of the same queue."""
+
+    def wrapped(call: Call) -> Call:
+        recorded = wrap(call)
+
+        def blocking(*args: Any) -> Any:
+            with _calling(watch) as first:
+                return (recorded if first else call)(*args)
+
+        async def waiting(*args: Any) -> Any:
+            with _calling(watch) as first:
+                return await (recorded if first else call)(*args)
+
+        return waiting if inspect.iscoroutinefunction(recorded) else blocking
+
+    return wrapped
+
+
+@contextmanager
+def _calling(watch: object) -> Iterator[bool]:
+    """Tell whether nobody is asking for something already."""
+    first = _CALLED.get() is not watch
+    token = _CALLED.set(watch)
+    try:
+        yield first
+    finally:
+        _CALLED.reset(token)
 
 
 class _Backend:

@@ -12,7 +12,7 @@ from taskq.message import Message
 from taskq.wire import envelope
 from taskq_testing.history import NANOSECONDS
 from taskq_testing.oracle import judge, judged
-from taskq_testing.recording import Journal, Journals, gather, recorder
+from taskq_testing.recording import Journal, Journals, Recorder, gather, recorder
 from taskq_testing.recording.appendonly import commands, transactions
 from taskq_testing.recording.ledger import Ledger
 from taskq_testing.recording.receipts import name_of, number_of
@@ -106,6 +106,27 @@ def test_a_planted_bug_shows(fleet, bug, monkeypatch):
         play(fleet, patience=2.0, delay=30.0 if expected & {16, 17} else 0.3)
         history = fleet.history()
     assert broken(history) & expected
+
+
+def test_what_a_backend_asks_of_itself_is_not_told_twice(tmp_path):
+    """One whose `send` is its `send_blocking` adds what it is given once, and so its history says."""
+    app = taskq.App("memory://")
+    queue = app.queue("mail")
+
+    @queue.task
+    async def greet(name): ...
+
+    writer = Recorder(tmp_path, process="one")
+    writer.attach(app)
+    asyncio.run(greet.enqueue_async("async"))
+    greet.enqueue("blocking")
+    asyncio.run(app.consumer(queue).process_all())
+    writer.journal.write("rest")
+    writer.close()
+    app.close()
+    history = gather(tmp_path)
+    assert [event.kind for event in history.events].count("add") == 2
+    assert judge(history) == []
 
 
 # -- journals

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from taskq.backends.base import Outgoing
 from taskq.message import Message
 from taskq.wire import envelope
 from taskq_conformance.bench import Bench
@@ -82,7 +81,7 @@ async def arguments_that_are_not_msgpack_are_kept(bench: Bench) -> None:
 
     place.queue.task(strict)
     body = envelope.encode(Message(task="strict", args_bytes=b"\xc1\xc1", id=b"bad-arguments"))
-    await place.backend.send([Outgoing(b"bad-arguments", body)])
+    await place.send_body(body)
     async with place.consuming():
         await bench.until_done(place, dead=1)
     (letter,) = await place.letters()

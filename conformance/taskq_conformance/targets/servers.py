@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 from taskq.backends import connect
 from taskq.backends.base import Clock
 from taskq.backends.memory import MemoryBroker
 from taskq_conformance.capabilities import Capabilities
+from taskq_conformance.listening import Kept
 from taskq_conformance.profile import Connect, Profile, Service, Unavailable, of_url
 from taskq_conformance.targets.fakeredis import CLAIMS as REDIS
 from taskq_conformance.targets.moto import CLAIMS as SQS
 
-__all__ = ["heard", "redis_profile", "sqs_connect", "sqs_profile", "sqs_started", "started", "variable"]
+__all__ = ["kept", "redis_profile", "sqs_connect", "sqs_profile", "sqs_started", "started", "variable"]
 
 
 def redis_profile(name: str, service: Service, about: str, versions: Callable[[], Mapping[str, str]] = dict) -> Profile:
@@ -66,17 +65,12 @@ def started(
 
 
 @contextmanager
-def heard(name: str, binary: Any) -> Iterator[Any]:
-    """Run a server that keeps all that it does, and give what connects to it and listens."""
-    from taskq_conformance.listening import Listening  # noqa: PLC0415 - it needs redis-py
-    from taskq_testing.services import redis_server  # noqa: PLC0415 - the same
+def kept(binary: Any) -> Iterator[Kept]:
+    """Run a server that writes down all that it does, and give what connects to it."""
+    from taskq_testing.services import redis_server  # noqa: PLC0415 - it needs redis-py
 
-    keeps = {"auto-aof-rewrite-percentage": 0}
-    with (
-        tempfile.TemporaryDirectory(prefix=f"taskq-{name}-") as folder,
-        redis_server(binary, appendonly="everysec", config=keeps) as server,
-    ):
-        yield Listening(of_url(server.url), Path(folder), server.directory)
+    with redis_server(binary, appendonly="everysec", config={"auto-aof-rewrite-percentage": 0}) as server:
+        yield Kept(of_url(server.url), server.directory)
 
 
 def sqs_started(server: Callable[[], AbstractContextManager[Any]]) -> Service:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from taskq_conformance.profile import Unavailable
-from taskq_conformance.targets.servers import heard, redis_profile, started
+from taskq_conformance.targets.servers import kept, redis_profile, started
 
 __all__ = ["binary_of", "valkey"]
 
@@ -26,14 +25,10 @@ def binary_of(name: str) -> Any:
     return found
 
 
-@contextmanager
-def _server() -> Iterator[Any]:
-    with heard("valkey", binary_of("valkey")) as listening:
-        yield listening
-
-
 def _versions() -> Mapping[str, str]:
     return {"valkey": ".".join(map(str, binary_of("valkey").version))}
 
 
-valkey = redis_profile("valkey", started(_server), "the Redis backend on a real Valkey server", _versions)
+valkey = redis_profile(
+    "valkey", started(lambda: kept(binary_of("valkey"))), "the Redis backend on a real Valkey server", _versions
+)
