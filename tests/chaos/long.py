@@ -279,7 +279,8 @@ def held_up(place):
                 place.tell(f"{obstacle}: {number} times")
                 with place.fleet(pause_threshold=3, rate_limit=limit) as fleet:
                     took.append(stopping.stop_in(fleet, obstacle, busy=busy))
-            with place.fleet(pause_threshold=3, rate_limit=limit) as fleet:
+            usual = {"reservation_timeout": 300.0, "reserve_wait": 1.0}  # what short reservations cost is no idling
+            with place.fleet(pause_threshold=3, rate_limit=limit, **usual) as fleet:
                 shares.append(stopping.busy_share(fleet, obstacle, busy=busy, seconds=5 * place.scale))
         found = f"stopped and closed after {max(took):.2f} s at most; {max(shares):.1%} of a processor at most meanwhile"
         yield f"stop while {obstacle}, idle and busy ({len(took)} times)", found, []

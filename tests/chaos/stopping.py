@@ -81,8 +81,9 @@ def busy_share(fleet, obstacle, *, busy, seconds):
     """
     with Proxy(fleet.server.url) as proxy:
         worker = fleet.start(url=proxy.url)
-        if busy:
-            _begin(fleet)
+        if busy:  # with a job that takes nothing itself: one that looks for its gate would
+            fleet.task("work").enqueue(0, 600.0)
+            fleet.journals.wait_for("start", task="work")
         _OBSTACLES[obstacle](fleet, proxy)
         shares = [_share(worker, seconds)]
         if busy:
