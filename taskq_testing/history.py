@@ -63,7 +63,7 @@ kind                  meaning, and the fields that it carries beside `seq`, `t`,
 ``fallback_end``      it ended: `run`, `outcome`, `reason`
 ``hook``              the consumer told its hooks: `run`, `message`, `outcome` (start, settle)
 ``settled``           what the consumer decided: `run`, `message`, `outcome` (ack, release, fallback, dead), `delay`, `reason`
-``paused``            a queue or task pauses for `delay` seconds: `queue`, `task` ("*": all of it)
+``paused``            a queue or task pauses for `delay` seconds: `queue`, `task` ("": all of it)
 ``resumed``           by hand: `queue`, `task`
 ``buffered``          messages wait in a consumer's buffer: `queue`, `n`, and `data` (bytes, cap) where bytes are counted
 ``consumer``          `queue`, `outcome` (running, stopping, stopped), `n` (messages given back, when stopped)

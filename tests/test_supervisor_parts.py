@@ -211,7 +211,7 @@ sys.exit(exit_status(lambda: [print(n) for n in range({lines})]))
 
 @pytest.mark.parametrize(
     "note",
-    [Found(["/a", "/b"]), Ready(30.0), Report(), Report(pid=3, time=1.5, queues=["q"], paused={"q": {"*": None}})],
+    [Found(["/a", "/b"]), Ready(30.0), Report(), Report(pid=3, time=1.5, queues=["q"], paused={"q": {"": None}})],
 )
 def test_notes_travel_as_lines(note):
     """What a process tells comes out as it went in."""

@@ -61,7 +61,7 @@ DIFFERENCES = (
     Difference(
         "deliveries after a release",
         ("sqs",),
-        "A message that was given back unchanged goes on with its count of deliveries; in memory it starts a new one.",
+        "A message that was given back unchanged may go on with its count of deliveries; in memory it starts a new one.",
         "It is made visible again instead of being sent anew, and SQS counts each receive.",
     ),
     Difference(

@@ -128,6 +128,14 @@ _PAUSES = (
         "resuming_does_nothing", "G32", "resume", "if task == EVERYTHING:", "if True:\n        return\n    if task == EVERYTHING:"
     ),
     _pause("a_task_paused_by_hand_stops_all", "G31", "pause", "self._until[task]", "self._until[EVERYTHING]"),
+    _pause(
+        "a_catch_all_that_fails_stops_all",
+        "G31",
+        "remaining",
+        "self._left(task, now),",
+        "self._left(task, now), self._left('*', now),",
+    ),
+    _pause("a_catch_all_that_is_resumed_resumes_all", "G31", "resume", "if task == EVERYTHING:", "if task in (EVERYTHING, '*'):"),
     _pause("figures_do_not_tell_of_pauses", "G32", "paused", "> 0}", "> 1e9}"),
 )
 

@@ -11,7 +11,7 @@ from conformance.mutants.patches import Change, Rewrite
 
 __all__ = ["AREAS", "Mutant", "all_mutants", "rewriting"]
 
-AREAS = ("core", "names", "runtime", "consumer", "wire", "memory", "redis", "sqs", "ironmq", "others")
+AREAS = ("core", "names", "runtime", "consumer", "wire", "memory", "redis", "sqs", "ironmq", "others", "strangers")
 """The modules that hold the tables, in the order in which they are run."""
 
 

@@ -101,7 +101,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         ordering: what is promised of the order of messages.
         payload: bytes of an encoded message.
         batch: messages of one send or ack.
-        extension: reservations can be prolonged.
+        extension: reservations can be prolonged, with `Max` so that they last for so many seconds in all.
         dead_letters: they can be looked at, put back and dropped.
         counting: what `size` tells apart.
         purging: what `purge` leaves.
@@ -118,7 +118,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ordering: Ordering = Ordering.FIFO
     payload: Max | Unlimited = Unlimited()
     batch: Max | Unlimited = Unlimited()
-    extension: _Whether = Supported()
+    extension: Max | Supported | Unsupported = Supported()
     dead_letters: _Whether = Supported()
     counting: Counting = Counting.STATES
     purging: Purging = Purging.UNRESERVED
@@ -142,7 +142,7 @@ def _whether(name: str) -> Callable[[Capabilities], str | None]:
     return ask
 
 
-def _beyond(name: str, claim: Max | Unlimited) -> str | None:
+def _beyond(name: str, claim: object) -> str | None:
     return f"{name} beyond {claim.value:g} is not claimed" if isinstance(claim, Max) else None
 
 
@@ -166,6 +166,7 @@ NEEDS: dict[str, Callable[[Capabilities], str | None]] = {
     "states": lambda claims: None if claims.counting is Counting.STATES else "counting=Counting.STATES is not claimed",
     "gentle_purge": lambda claims: None if claims.purging is Purging.UNRESERVED else "purging=Purging.UNRESERVED is not claimed",
     "longer_windows": lambda claims: _longer_windows(claims.dedup),
+    "longer_extensions": lambda claims: _beyond("extension", claims.extension),
     "longer_delays": lambda claims: _beyond("delay", claims.delay),
     "larger_payloads": lambda claims: _beyond("payload", claims.payload),
     "larger_batches": lambda claims: _beyond("batch", claims.batch),

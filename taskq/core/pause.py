@@ -8,8 +8,8 @@ from taskq.options import QueueOptions
 
 __all__ = ["EVERYTHING", "Pause"]
 
-EVERYTHING = "*"
-"""Stands for the whole queue."""
+EVERYTHING = ""
+"""Stands for the whole queue; no task has this name."""
 
 
 class Pause:

@@ -32,7 +32,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         p99_s: the 99th percentile of the same.
         workers: workers now.
         fetchers: fetchers now.
-        paused: seconds left by paused task; "*" is the whole queue.
+        paused: seconds left by paused task; "" is the whole queue.
     """
 
     in_flight: int = 0

@@ -49,7 +49,7 @@ class Paused(msgspec.Struct, frozen=True):
 
     Attributes:
         queue: name of the queue.
-        task: the task, or "*" for the whole queue.
+        task: the task, or "" for the whole queue.
         seconds: how long, unless it is resumed by hand.
     """
 

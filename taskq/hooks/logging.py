@@ -55,7 +55,7 @@ class LoggingHook(Hook):
 
     def on_pause(self, event: Paused) -> None:
         """Log who is paused and how long."""
-        who = "all tasks" if event.task == "*" else f"task {event.task}"
+        who = f"task {event.task}" if event.task else "all tasks"
         self._logger.warning("%s on queue %s paused for %.3f s", who, event.queue, event.seconds)
 
 

@@ -13,6 +13,7 @@ from taskq.binding import Binder
 from taskq.context import Context
 from taskq.core import retry
 from taskq.core.batching import Accumulator
+from taskq.core.pause import EVERYTHING
 from taskq.core.retry import ACK, Ack, DeadLetter, Decision, Fallback, Release
 from taskq.errors import DecodeError
 from taskq.hooks.events import Paused, Settled, Started
@@ -357,7 +358,7 @@ class Worker:
             state.recorder.fails += 1
         paused = state.pause.failed(task.name, state.monotonic())
         if paused:
-            scope = task.name if state.options.pause_scope == "task" else "*"
+            scope = task.name if state.options.pause_scope == "task" else EVERYTHING
             state.hooks.tell(state.hooks.on_pause, Paused(state.queue, scope, paused))
         return decision
 

@@ -38,7 +38,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
         retries: runs that failed and whose message will be tried again.
         failed: messages that failed for good.
         in_flight: handlers that run now.
-        paused: by queue, by paused task ("*" is the whole queue), the seconds left; None until resumed by hand.
+        paused: by queue, by paused task ("" is the whole queue), the seconds left; None until resumed by hand.
         backend_error: the last error of a queue that does not answer; empty while all do.
     """
 

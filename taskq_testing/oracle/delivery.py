@@ -59,7 +59,11 @@ def _fate(model: Model, message: Message) -> str:
     if live is None:
         return f"{begin} and lost: at rest it is neither in the broker nor done, dead or purged"
     due = live.due if live.state == "delayed" else 0
-    return f"{begin} and at rest is still {live.state}" if _had_time(model, live.queue, message.task, due) else ""
+    return (
+        f"{begin} and at rest is still {live.state}"
+        if _had_time(model, live.queue, model.taker(live.queue, message), due)
+        else ""
+    )
 
 
 def _asked_for(model: Model, message: Message) -> tuple[Queue, str, int]:
@@ -67,7 +71,8 @@ def _asked_for(model: Model, message: Message) -> tuple[Queue, str, int]:
     add = message.ops[0].add
     if add is None:
         return model.queue(""), message.task, 0
-    return model.queue(add.queue), message.task, add.t + nanoseconds(max(0.0, add.delay))
+    queue = model.queue(add.queue)
+    return queue, model.taker(queue, message), add.t + nanoseconds(max(0.0, add.delay))
 
 
 def _had_time(model: Model, queue: Queue, task: str, due: int) -> bool:
@@ -81,7 +86,7 @@ def _had_time(model: Model, queue: Queue, task: str, due: int) -> bool:
     return any(
         name == queue.name
         and any(begin <= healed.t + queue.poll and end >= until for begin, end in model.serving.of((process, name)))
-        and not any(model.standing.touches((process, name, part), until, until) for part in (task, "*"))
+        and not any(model.standing.touches((process, name, part), until, until) for part in (task, ""))
         for process, name in model.serving.owners()
     )
 

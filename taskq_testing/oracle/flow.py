@@ -99,7 +99,7 @@ class _Idle:
             *busy,
             *model.trouble.of(process),
             *model.trouble.of(""),
-            *model.standing.of((process, name, "*")),
+            *model.standing.of((process, name, "")),
             *((t, t) for t in model.refusals.get(process, ())),
         ]
         stops.sort()
@@ -126,7 +126,7 @@ class _Idle:
             if begin > until:
                 return False
             if min(end, until) - max(begin, since) > bound:
-                return not self._model.standing.touches((*place, copy.message.task), since, until)
+                return not self._model.standing.touches((*place, self._model.taker(copy.queue, copy.message)), since, until)
         return False
 
 
@@ -176,7 +176,7 @@ def pause(model: Model) -> Iterator[Violation]:
 
 
 def _what(event: Event) -> str:
-    return f"queue {event.queue}" if event.task in ("", "*") else f"task {event.task}"
+    return f"queue {event.queue}" if not event.task else f"task {event.task}"
 
 
 # -- 23, 24

@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import Any, NamedTuple
 
 from taskq.core.lifecycle import MESSAGE
+from taskq.task import CATCH_ALL
 from taskq_testing.history import NANOSECONDS, Event
 from taskq_testing.oracle.spans import Spans
 
@@ -313,7 +314,7 @@ class Model:
         self.refusals: defaultdict[str, list[int]] = defaultdict(list)
         self.locks: dict[str, Lock] = {}
         self.worker_locks: defaultdict[tuple[str, str, int], dict[str, Lock]] = defaultdict(dict)
-        # Pauses, by process, queue and task ("*": all).
+        # Pauses, by process, queue and task ("": all).
         self.failures: dict[tuple[str, str, str], list[Event]] = {}
         self.overdue: dict[tuple[str, str, str], list[Event]] = {}
         self.pauses: dict[tuple[str, str, str], Pause] = {}
@@ -361,7 +362,12 @@ class Model:
 
     def task(self, copy: Copy) -> Task | None:
         """Return the policy of a copy's task, None if it is not known."""
-        return self.tasks.get((copy.queue.name, copy.message.task))
+        return self.tasks.get((copy.queue.name, self.taker(copy.queue, copy.message)))
+
+    def taker(self, queue: Queue, message: Message) -> str:
+        """Return the name of the task that a message is for: its own, or the catch-all if only that is there."""
+        own, catch_all = (queue.name, message.task), (queue.name, CATCH_ALL)
+        return CATCH_ALL if own not in self.tasks and catch_all in self.tasks else message.task
 
     def is_batch(self, copy: Copy) -> bool:
         """Return whether the copy's task takes batches, or may for all that is known."""

@@ -9,7 +9,7 @@ from taskq_testing.oracle.model import FOREVER, Impossible, Lease, Lock, Lockles
 
 __all__ = ["READERS", "run_settled", "stops_running"]
 
-_ALL = "*"
+_ALL = ""
 _STOPPING = ("stopping", "stopped")
 
 
@@ -237,7 +237,7 @@ def _settled(model: Model, event: Event) -> None:
     queue = run.copy.queue if run is not None else model.queue(event.queue)
     if not queue.threshold:
         return
-    task = model.message(event.message).task
+    task = model.taker(queue, model.message(event.message))
     scope = task if queue.pause_scope == "task" else _ALL
     place = (event.process, queue.name, scope)
     if event.outcome == "ack":
@@ -255,7 +255,7 @@ def _settled(model: Model, event: Event) -> None:
 
 def _paused(model: Model, event: Event) -> None:
     queue = model.queue(event.queue)
-    task = event.task or _ALL
+    task = event.task
     place = (event.process, event.queue, task)
     until = FOREVER if event.delay < 0 else event.t + nanoseconds(event.delay)
     failures = model.failures.pop(place, [])
@@ -275,7 +275,7 @@ def _paused(model: Model, event: Event) -> None:
 
 
 def _resumed(model: Model, event: Event) -> None:
-    task = event.task or _ALL
+    task = event.task
     for places in (model.pauses, model.failures, model.overdue):
         for place in [p for p in places if p[:2] == (event.process, event.queue) and task in (_ALL, p[2])]:
             del places[place]
@@ -286,7 +286,7 @@ def _start_in_pause(model: Model, run: Run) -> None:
     event, copy = run.event, run.copy
     grace = copy.queue.poll + copy.queue.resolution
     batch = model.is_batch(copy)
-    for task in (copy.message.task, _ALL):
+    for task in (model.taker(copy.queue, copy.message), _ALL):
         place = (event.process, event.queue, task)
         pause = model.pauses.get(place)
         if pause is not None and event.t + copy.queue.resolution >= pause.until:

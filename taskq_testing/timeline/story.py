@@ -145,7 +145,7 @@ class _Teller:
             for span in self._facts.spans
             if span.what == "paused"
             and span.begin.queue == self._about.queue
-            and span.begin.task in ("", "*", self._about.task)
+            and span.begin.task in ("", self._about.task)
             and span.begin.t <= until
             and (span.until is None or span.until > since)
         ]

@@ -124,7 +124,7 @@ def _cut(event: Event, it: str) -> str:  # noqa: ARG001 - one signature for all
 
 
 def _paused(event: Event, it: str) -> str:  # noqa: ARG001 - one signature for all
-    what = f"queue {event.queue}" if event.task in ("", "*") else f"task {event.task}"
+    what = f"queue {event.queue}" if not event.task else f"task {event.task}"
     return f"paused {what} for {duration(event.delay)}" if event.kind == "paused" else f"resumed {what}"
 
 

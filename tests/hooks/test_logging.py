@@ -57,7 +57,7 @@ def test_a_failure_is_one_record(caplog, decision, level, outcome):
     assert tuple(getattr(record, name) for name in NAMES) == ("mail", "greet", "ab01", 3)
 
 
-@pytest.mark.parametrize(("task", "who"), [("greet", "task greet"), ("*", "all tasks")])
+@pytest.mark.parametrize(("task", "who"), [("greet", "task greet"), ("", "all tasks")])
 def test_a_pause_is_a_warning(caplog, task, who):
     """A pause is one warning that names who pauses and for how long."""
     LoggingHook().on_pause(Paused("mail", task, 60.0))

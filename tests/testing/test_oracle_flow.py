@@ -47,7 +47,7 @@ def test_before_the_end_of_faults_nothing_is_late():
     [
         [(12, "consumer", "w1", {"outcome": "stopping"})],
         [(12, "crash", "w1", {})],
-        [(11, "paused", "w1", {"task": "*", "delay": -1, "reason": "by hand"})],
+        [(11, "paused", "w1", {"task": "", "delay": -1, "reason": "by hand"})],
         [(11, "paused", "w1", {"task": "t", "delay": -1, "reason": "by hand"})],
         [(float(t), "lock_denied", "w1", {"key": "q:worker:lock:0", "owner": "x:1"}) for t in range(15, 101, 5)],
         [(float(t), "grant", "w1", {"key": "rate:q", "n": 0}) for t in range(15, 101, 5)],
@@ -86,7 +86,7 @@ def test_the_idle_time_is_the_waiting_time():
 def test_what_keeps_a_consumer_busy_adds_up():
     """Trouble, a pause after failures and a run, one after the other, leave no idle time."""
     story = Story(pause_threshold=3).add(0, "a").add(0, "b").serve(0, "w1")(10, "heal", delay=1000)
-    story(15, "paused", process="w1", task="*", delay=10.0)(25, "fault", process="w1", delay=5.0)
+    story(15, "paused", process="w1", task="", delay=10.0)(25, "fault", process="w1", delay=5.0)
     story.reserve(30, "a", "w1", 1, until=99).start(30, "a", "w1", 1).end(80, 1).ack(80, "a", "w1", 1)
     assert story.perform(86, "b", "w1", 2, until=86).numbers(18) == []
     assert Story().add(0, "b").serve(0, "w1")(10, "heal", delay=9)(99, "rest").numbers(18) == [18]
@@ -97,16 +97,16 @@ def test_a_pause_that_was_ended_is_no_excuse():
     story = (
         Story()
         .add(0, "m")
-        .serve(0, "w1")(10, "heal", delay=1000)(11, "paused", process="w1", task="*", delay=-1, reason="by hand")
+        .serve(0, "w1")(10, "heal", delay=1000)(11, "paused", process="w1", task="", delay=-1, reason="by hand")
     )
-    story(20, "resumed", process="w1", task="*")
+    story(20, "resumed", process="w1", task="")
     assert story.perform(26, "m", "w1", 1, until=26).judged() == []
     late = (
         Story()
         .add(0, "m")
-        .serve(0, "w1")(10, "heal", delay=1000)(11, "paused", process="w1", task="*", delay=-1, reason="by hand")
+        .serve(0, "w1")(10, "heal", delay=1000)(11, "paused", process="w1", task="", delay=-1, reason="by hand")
     )
-    assert late(20, "resumed", process="w1", task="*").perform(27, "m", "w1", 1, until=27).numbers() == [18]
+    assert late(20, "resumed", process="w1", task="").perform(27, "m", "w1", 1, until=27).numbers() == [18]
 
 
 def test_a_restored_delay_is_waited_for():
@@ -139,11 +139,11 @@ def test_what_is_owned_and_not_run():
 # -- 22
 
 
-def decided(story, t, *outcomes, process="w1", begin=1):
+def decided(story, t, *outcomes, process="w1", begin=1, task="t"):
     """Runs that begin and end at one moment, each of a message of its own, and what is decided about them."""
     for number, outcome in enumerate(outcomes, start=begin):
         name = f"m{number}"
-        story.add(t, name).reserve(t, name, process, number).start(t, name, process, number)
+        story.add(t, name, task=task).reserve(t, name, process, number).start(t, name, process, number, task=task)
         story.end(t, story.runs, "ok" if outcome == "ack" else "error")
         story(t, "settled", name, process, run=story.runs, outcome=outcome, delay=1.0 if outcome == "release" else -1.0)
     return story
@@ -173,7 +173,7 @@ def test_a_run_in_a_pause():
     assert story.judged() == [(22, "w1 ran message m4 at 2.001 s though it paused task t at 1.000 s")]
     unnamed = pausing("release", "release", pause_scope="queue")(1, "paused", process="w1", delay=10.0)
     assert decided(unnamed, 10.999, "ack", begin=3).numbers() == [22]
-    whole = pausing("release", "release", pause_scope="queue")(1, "paused", **PAUSE | {"task": "*"})
+    whole = pausing("release", "release", pause_scope="queue")(1, "paused", **PAUSE | {"task": ""})
     assert decided(whole, 10.999, "ack", begin=3).judged() == [
         (22, "w1 ran message m3 at 10.999 s though it paused queue q at 1.000 s")
     ]
@@ -199,6 +199,19 @@ def test_a_pause_after_too_few_failures():
     assert pausing("release")(1, "paused", **PAUSE, reason="by hand").judged() == []
 
 
+def test_a_pause_of_the_catch_all():
+    """What tasks that nobody registered fail at counts for the catch-all, which is paused, and only it."""
+
+    def unknown(*outcomes):
+        return decided(Story(tasks={"*": {}}, pause_threshold=3), 1, *outcomes, task="nobody")
+
+    catch_all = PAUSE | {"task": "*"}
+    assert unknown("release")(1, "paused", **catch_all).numbers() == [22]
+    paused = unknown("release", "release")(1, "paused", **catch_all)
+    assert decided(paused, 5, "ack", begin=3).judged() == []
+    assert decided(paused, 6, "ack", begin=4, task="somebody").numbers() == [22]
+
+
 def test_a_pause_of_the_wrong_length():
     """A pause lasts for the queue's period; one by hand for as long as somebody says."""
     story = pausing("release", "release")(1, "paused", process="w1", task="t", delay=9.0)
@@ -210,7 +223,7 @@ def test_a_pause_of_the_wrong_length():
 
 def test_a_pause_ends_by_hand_and_with_its_process():
     """After `resumed`, and in a process that begins anew, runs begin at once and counts are 0."""
-    story = pausing("release", "release")(1, "paused", **PAUSE)(3, "resumed", process="w1", task="*")
+    story = pausing("release", "release")(1, "paused", **PAUSE)(3, "resumed", process="w1", task="")
     assert decided(story, 3, "release", "release", begin=3).judged() == []
     story = pausing("release", "release")(1, "paused", **PAUSE)(3, "resumed", process="w1", task="other")
     assert decided(story, 3, "release", begin=3).numbers(22) == [22]
@@ -356,6 +369,6 @@ def test_a_delay_does_not_starve():
 
 def test_a_failing_task_stops_the_others():
     """With a scope of one task a pause of the whole queue is a breach; with the scope of the queue it is what is asked for."""
-    story = pausing("release", "release")(1, "paused", process="w1", task="*", delay=10.0)
+    story = pausing("release", "release")(1, "paused", process="w1", task="", delay=10.0)
     assert (24, "w1 paused all of queue q at 1.000 s though its pause_scope is a task") in story.judged()
-    assert pausing("release", "release", pause_scope="queue")(1, "paused", process="w1", task="*", delay=10.0).judged() == []
+    assert pausing("release", "release", pause_scope="queue")(1, "paused", process="w1", task="", delay=10.0).judged() == []

@@ -105,3 +105,23 @@ async def the_law_of_the_backoff_has_no_end(bench: Bench) -> None:
         law = bench.seconds(1 if number == 1 else 2)
         between(wait, law, law + 2 * bench.late, f"the wait after attempt {number}")
     same(place.attempts, list(range(1, 37)), "the attempts")
+
+
+@scenario("G16")
+async def a_backoff_begins_when_the_handler_ends(bench: Bench) -> None:
+    """A handler that ran for longer than its backoff and failed is tried again after that backoff, not before."""
+    backoff = bench.seconds(4)
+
+    async def behave(ran: Ran) -> None:
+        if ran.attempt == 1:
+            await bench.sleep(6)
+            raise ValueError(ran.attempt)
+
+    place = bench.place(behave, task={"max_attempts": 2, "min_backoff": backoff, "max_backoff": backoff})
+    await place.add("x")
+    async with place.consuming():
+        await bench.until_runs(place, 2)
+        await bench.until_done(place)
+    first, second = place.runs
+    assert first.ended is not None
+    between(second.at - first.ended, backoff, backoff + 2 * bench.late + bench.tick, "the wait")

@@ -103,6 +103,7 @@ async def a_batch_closes_by_its_bytes(bench: Bench) -> None:
         await bench.until(lambda: sum(sizes) == 6, "six messages are handed over")
         await bench.until_done(place)
     holds(max(sizes) <= 2, f"no batch has more than 5,000 bytes: {sizes} messages of 2,000 were handed over")
+    holds(len(sizes) <= 4, f"and none is closed much too early: {sizes}")
 
 
 @scenario("G53")

@@ -124,3 +124,27 @@ async def a_batch_that_cannot_be_sent_is_told(bench: Bench) -> None:
         raise Broken("a batch that cannot be sent raises BackendUnavailable")
     place.process.gate.open = True
     await bench.until_size(place, Size())
+
+
+def _more_than_a_call(bench: Bench) -> int:
+    """Return how many messages are more than the service takes in one call."""
+    return int(bench.claims.batch.value) + 100 if isinstance(bench.claims.batch, Max) else 105
+
+
+@scenario("G3", long=True)
+async def a_very_large_batch_is_whole(bench: Bench) -> None:
+    """Of hundreds of messages that are added together none is missing."""
+    place, count = bench.place(), max(300, _more_than_a_call(bench))
+    same(len(await place.add_many(count)), count, "how many answers come")
+    await bench.until_size(place, Size(ready=count))
+
+
+@scenario("G1", long=True)
+async def all_that_come_due_together_run(bench: Bench) -> None:
+    """Of more messages than one call takes, whose delays end at one time, each runs."""
+    place, count = bench.place(), _more_than_a_call(bench)
+    await place.queue.enqueue_many_async([place.task.message(n).delayed(bench.seconds(3)) for n in range(count)])
+    async with place.consuming():
+        await bench.until_runs(place, count)
+        await bench.until_done(place)
+    same(sorted(place.numbers()), list(range(count)), "the runs")

@@ -110,3 +110,16 @@ async def threads_and_tasks_mix(bench: Bench) -> None:
         await bench.until(lambda: len(seen) == 8 and len(place.runs) == 8, "all run")
         await bench.until_done(place)
     same((sorted(seen), sorted(place.numbers())), (list(range(8)), list(range(8))), "the runs of both kinds")
+
+
+@scenario("G50")
+async def who_closes_leaves_what_others_own(bench: Bench) -> None:
+    """When one process closes its app, what another one owns stays its own."""
+    one = bench.place(on=bench.process("one"))
+    two = bench.place(on=bench.process("two"), like=one)
+    three = bench.place(on=bench.process("three"), like=one)
+    await one.add("x")
+    (reservation,) = await one.take()
+    await two.process.app.aclose()
+    await three.nothing_comes("it is owned", 2)
+    same(list(await one.backend.ack([reservation])), [True], "the answer to its acknowledgement")

@@ -193,3 +193,29 @@ async def what_was_reserved_when_its_process_said_goodbye_is_not_lost(bench: Ben
     place.process.dead = True
     (reservation,) = await other.take(1, patience=200)
     same(list(await other.backend.ack([reservation])), [True], "the answer to its acknowledgement")
+
+
+@scenario("G40", needs=("poison", "extension"))
+async def an_extension_is_no_outcome_and_no_delivery(bench: Bench) -> None:
+    """Deliveries of a message that was extended each time, and forgotten, are counted one by one all the same."""
+    timeout = bench.long(5)
+    place, counts = bench.place(reservation_timeout=timeout), []
+    await place.add("x")
+    for _ in range(3):
+        (reservation,) = await place.take()
+        await place.backend.extend(reservation, timeout)
+        counts.append(reservation.deliveries)
+    same(counts, [1, 2, 3], "the deliveries")
+
+
+@scenario("G49", needs=("poison",))
+async def what_is_given_back_is_no_poison(bench: Bench) -> None:
+    """A message that consumers gave back unfinished, more often than the limit of deliveries, runs all the same."""
+    place = bench.place(poison_limit=3)
+    await place.add("x")
+    for _ in range(10):
+        (reservation,) = await place.take()
+        await place.backend.release(reservation, 0.0)
+    async with place.consuming():
+        await bench.until_runs(place, 1)
+        await bench.until_done(place)

@@ -148,3 +148,45 @@ async def what_is_put_back_twice_is_there_once(bench: Bench) -> None:
     same(await place.put_back(letters), 2, "how many were put back")
     same(await place.put_back(letters), 0, "how many were put back the second time")
     await bench.until_size(place, Size(ready=2))
+
+
+@scenario("G21", needs=("dead_letters", "extension"))
+async def what_was_extended_is_buried_once(bench: Bench) -> None:
+    """A message that was extended and then given up is a dead letter, and nothing of it comes again."""
+    timeout = bench.long(6)
+    place = bench.place(reservation_timeout=timeout)
+    await place.add("x")
+    (reservation,) = await place.take()
+    await bench.sleep(2)
+    await place.backend.dead_letter(await place.backend.extend(reservation, timeout), "it was long")
+    await place.nothing_comes("it is dead", 2 * timeout / bench.tick + bench.lag_of_expiry(timeout))
+    await bench.until_done(place, dead=1)
+
+
+@scenario("G21", needs=("dead_letters",))
+async def dead_letters_may_be_many(bench: Bench) -> None:
+    """Of more than a hundred dead letters each is kept and listed."""
+    place, count = bench.place(), 105
+    await place.add_many(count)
+    for reservation in await place.take(count):
+        await place.backend.dead_letter(reservation, "one of many")
+    await bench.until_done(place, dead=count)
+    listed = 0
+    while letters := await place.letters(100):
+        same(await place.drop(letters), len(letters), "how many of those that were listed are dropped")
+        listed += len(letters)
+    same(listed, count, "how many are listed, a hundred at a time")
+
+
+@scenario("G22", needs=("dead_letters", "poison"))
+async def poison_that_is_put_back_runs(bench: Bench) -> None:
+    """A message that was given up for its deliveries is as if it were new when it is put back."""
+    place = bench.place(reservation_timeout=bench.seconds(5), poison_limit=3)
+    await place.add("x")
+    for _ in range(3):
+        await place.take()
+    async with place.consuming():
+        await bench.until_done(place, dead=1)
+        same(await place.put_back(await place.letters()), 1, "how many were put back")
+        await bench.until_runs(place, 1)
+        await bench.until_done(place)

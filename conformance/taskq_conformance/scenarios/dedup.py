@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -290,3 +291,36 @@ async def names_and_tasks_do_not_join(bench: Bench) -> None:
         for queue in (place.queue, other.queue):
             answer = await queue.enqueue_async(queue.message(task or "x", 1).named(name))
             same(answer.duplicate, False, f"whether {name!r} of task {task!r} is taken")
+
+
+@scenario("G28", needs=("dedup",))
+async def many_names_do_not_meet(bench: Bench) -> None:
+    """Two hundred names are two hundred: each is accepted, and each is a duplicate the second time."""
+    place = bench.place()
+    for duplicate in (False, True):
+        results = await place.queue.enqueue_many_async([place.task.message(n).named(f"name {n}") for n in range(200)])
+        same({result.duplicate for result in results}, {duplicate}, "which are duplicates")
+    await bench.until_size(place, Size(ready=200))
+
+
+@scenario("G24", needs=("dedup",))
+async def the_name_of_a_delayed_message_lasts_for_its_window(bench: Bench) -> None:
+    """Where the delay is shorter than the window, the name is taken until the window is over."""
+    place = bench.place(dedup_window=bench.long(60))
+    await place.add(1, name="n", delay=bench.seconds(2))
+    async with place.consuming():
+        await bench.until_runs(place, 1)
+        await bench.until_done(place)
+        await bench.sleep(3)
+    same((await place.add(2, name="n")).duplicate, True, "whether the second is a duplicate")
+
+
+@scenario("G29", needs=("dedup",))
+async def a_name_lasts_until_the_moment_of_its_message(bench: Bench) -> None:
+    """The name of a message that is to run at a moment is taken until then, though its window is shorter."""
+    place = bench.place(dedup_window=bench.seconds(2))
+    moment = dt.datetime.fromtimestamp(place.process.clock.now() + bench.long(60), dt.UTC)
+    for duplicate in (False, True):
+        result = await place.queue.enqueue_async(place.task.message(1).at(moment).named("n"))
+        same(result.duplicate, duplicate, "whether it is a duplicate")
+        await bench.sleep(6)

@@ -149,3 +149,16 @@ async def the_last_word_on_a_delay_counts(bench: Bench) -> None:
     async with place.consuming():
         await bench.until_runs(place, 1)
     between(place.runs[0].at - began, bench.seconds(2), 1000.0, "when it ran")
+
+
+@scenario("G13")
+async def a_delay_that_begins_while_others_wait_is_not_late(bench: Bench) -> None:
+    """A consumer that has been idle for a while runs in time what is added with a delay then."""
+    place, delay = bench.place(), bench.seconds(3)
+    async with place.consuming():
+        await bench.sleep(5.3)
+        began = bench.now()
+        await place.add("x", delay=delay)
+        ended = bench.now()
+        await bench.until_runs(place, 1)
+    between(place.runs[0].at, began + delay, ended + delay + bench.late, "when it ran")

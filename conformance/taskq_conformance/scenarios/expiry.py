@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskq.backends.base import Size
 from taskq.message import Reservation
 from taskq_conformance.bench import Bench
-from taskq_conformance.check import between, holds, same
+from taskq_conformance.check import Broken, between, holds, same
 from taskq_conformance.scenario import scenario
 
 
@@ -124,3 +124,31 @@ async def a_reservation_of_many_hours_lasts(bench: Bench) -> None:
     await other.nothing_comes("it is owned")
     await bench.sleep((3 * 3600 + timeout / 10) / bench.tick)
     await other.take(1, patience=4000)
+
+
+@scenario("G35")
+async def what_expired_comes_though_others_are_ready(bench: Bench) -> None:
+    """A message whose reservation ended is had again though there is always another one that is ready."""
+    timeout = bench.long(6)
+    place = bench.place(reservation_timeout=timeout)
+    await place.add("held")
+    (held,) = await place.take()
+    await bench.sleep(timeout / bench.tick + bench.lag_of_expiry(timeout))
+    await place.add_many(3)
+    for number in range(50):
+        (taken,) = await place.take()
+        await place.backend.ack([taken])
+        if taken.body == held.body:
+            return
+        await place.add(number)
+    raise Broken("what expired comes again: fifty messages came before it")
+
+
+@scenario("G9")
+async def a_reserve_of_many_brings_no_more_than_asked(bench: Bench) -> None:
+    """Of forty messages a reserve of fifteen brings fifteen at most, and one of eleven eleven."""
+    place = bench.place()
+    await place.add_many(40)
+    await bench.until_size(place, Size(ready=40))
+    for asked in (15, 11):
+        between(len(await place.backend.reserve(asked, 0.0)), 1, asked, f"how many came where {asked} were asked for")

@@ -152,3 +152,54 @@ async def a_handler_hears_that_it_cannot_extend(bench: Bench) -> None:
     async with place.consuming():
         await bench.until_done(place)
     same(len(heard), 1, "how many errors it heard")
+
+
+@scenario("G36", needs=("extension",))
+async def an_extension_is_held_for_as_long_as_it_says(bench: Bench) -> None:
+    """Whatever was asked for, the message is owned until the end that the extension tells."""
+    timeout = bench.long(6)
+    place = bench.place(on=bench.process("owner"), reservation_timeout=timeout)
+    other = bench.place(on=bench.process("other"), like=place, reservation_timeout=timeout)
+    await place.add("x")
+    (reservation,) = await place.take()
+    began = bench.now()
+    extended = await place.backend.extend(reservation, 3 * timeout)
+    until = began + extended.expires_at - place.process.clock.monotonic()
+    holds(until >= began + timeout - bench.margin, "an extension by more than the timeout is one by the timeout at least")
+    while bench.now() < until - bench.margin:
+        await other.nothing_comes("it is extended")
+        await bench.sleep(0.5)
+
+
+@scenario("G8", needs=("extension", "waiting"))
+async def what_is_extended_is_not_taken_for_lost(bench: Bench) -> None:
+    """Who extends a message for several timeouts, and then gives up a wait for others, keeps the one it has."""
+    timeout = bench.long(8)
+    place = bench.place(reservation_timeout=timeout)
+    await place.add("x")
+    (reservation,) = await place.take()
+    for number in range(12 if bench.virtual else 6):
+        if number == 4:
+            waiting = asyncio.ensure_future(place.backend.reserve(1, timeout))
+            await bench.sleep(0.5)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        await bench.sleep(timeout / 2 / bench.tick)
+        await place.nothing_comes("an extended reservation goes on")
+        reservation = await place.backend.extend(reservation, timeout)
+    same(list(await place.backend.ack([reservation])), [True], "the answer to its acknowledgement")
+
+
+@scenario("G36", needs=("extension", "longer_extensions"), long=True)
+async def what_is_extended_lasts_for_days(bench: Bench) -> None:
+    """A message that is extended every hour is owned for thirty hours, with a reservation of two."""
+    timeout = 7200.0
+    place = bench.place(on=bench.process("owner"), reservation_timeout=timeout)
+    other = bench.place(on=bench.process("other"), like=place, reservation_timeout=timeout)
+    await place.add("x")
+    (reservation,) = await place.take()
+    for _ in range(30):
+        await bench.sleep(3600 / bench.tick)
+        reservation = await place.backend.extend(reservation, timeout)
+        await other.nothing_comes("it is extended")
+    same(list(await place.backend.ack([reservation])), [True], "the answer to its acknowledgement")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from taskq_conformance.bench import Bench
 from taskq_conformance.check import holds, same
 from taskq_conformance.place import Behaviour, Place, Ran
@@ -100,3 +102,34 @@ async def a_fallback_in_a_thread(bench: Bench) -> None:
         await bench.until(lambda: len(seen) >= 3, "two attempts and a fallback run")
         await bench.until_done(place)
     same(seen, [("work", "x"), ("work", "x"), ("fallback", "x")], "what ran")
+
+
+@scenario("G20")
+async def a_fallback_may_be_of_another_kind(bench: Bench) -> None:
+    """A fallback that waits runs for a task that does not, and one that does not for a task that does."""
+    place = bench.place()
+    seen: list[str] = []
+
+    def blocking(what: str) -> None:
+        raise ValueError(what)
+
+    async def waiting(what: str) -> None:
+        raise ValueError(what)
+
+    async def fall_back_waiting(what: str) -> None:
+        await asyncio.sleep(0)
+        seen.append(what)
+        bench.tell()
+
+    def fall_back_blocking(what: str) -> None:
+        seen.append(what)
+
+    one, two = place.queue.task(max_attempts=1)(blocking), place.queue.task(max_attempts=1)(waiting)
+    one.fallback(fall_back_waiting)
+    two.fallback(fall_back_blocking)
+    await one.enqueue_async("waits")
+    await two.enqueue_async("blocks")
+    async with place.consuming():
+        await bench.until(lambda: len(seen) == 2, "both fallbacks run")
+        await bench.until_done(place)
+    same(sorted(seen), ["blocks", "waits"], "what ran")

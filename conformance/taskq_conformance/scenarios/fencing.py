@@ -191,3 +191,26 @@ async def a_run_that_was_lost_has_no_consequences(bench: Bench) -> None:
     await bench.quiet(place, 4, "nothing comes of it")
     await bench.until_done(other)
     same([(ran.process, ran.kind) for ran in place.runs], [("cut off", "work"), ("other", "work")], "the runs")
+
+
+@scenario("G37", needs=("fencing",))
+async def a_receipt_is_never_good_again(bench: Bench) -> None:
+    """Not even when the message was given back by its next owner, and somebody owns it for the third time."""
+    one, two, late, owned = await _expired(bench)
+    await two.backend.release(owned, 0.0)
+    (last,) = await two.take()
+    same(list(await one.backend.ack([late])), [False], "the answer to the first owner")
+    same(list(await two.backend.ack([owned])), [False], "the answer to the second owner")
+    same(list(await two.backend.ack([last])), [True], "the answer to who owns it")
+    await bench.until_done(two)
+
+
+@scenario("G37", needs=("fencing",))
+async def a_late_acknowledgement_among_others_changes_nothing(bench: Bench) -> None:
+    """One that comes late together with others says so, and the others count; who has the message now keeps it."""
+    one, two, late, owned = await _expired(bench)
+    await one.add("other")
+    (other,) = await one.take()
+    same(list(await one.backend.ack([late, other])), [False, True], "the answers")
+    same(list(await two.backend.ack([owned])), [True], "the owner's answer")
+    await bench.until_done(two)

@@ -202,3 +202,20 @@ async def every_hook_is_told(bench: Bench) -> None:
         await bench.until_done(place)
     for hook in (first, second):
         same(sorted(hook.told), ["enqueue", "settle", "start"], "what a hook was told")
+
+
+class _OfFailures(Hook):
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def on_failure(self, event: Settled) -> None:
+        self.heard.append(event.error)
+
+
+@scenario("G51")
+async def a_hook_may_listen_to_failures_alone(bench: Bench) -> None:
+    """One that is interested in nothing else is told of each failure."""
+    hook = _OfFailures()
+    place = bench.place(_once, on=bench.process("hooked", hooks=[hook]))
+    await _consumed(bench, place, 2)
+    same([type(error) for error in hook.heard], [ValueError], "what it heard of")

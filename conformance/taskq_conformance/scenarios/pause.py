@@ -85,6 +85,21 @@ async def a_success_ends_the_count(bench: Bench) -> None:
         same(place.consumer.stats().paused, {}, "what is paused")
 
 
+@scenario("G30")
+async def a_success_of_another_task_ends_no_count(bench: Bench) -> None:
+    """A task that only fails is paused though messages of another one succeed in between."""
+    place = _pausing(bench, pause_period=bench.seconds(100))
+    seen = _good_task(place)
+    bad = place.queue.task(name="bad", max_attempts=1)(_fails_if_bad_args)
+    async with place.consuming():
+        for number in range(3):
+            await place.queue.enqueue_async(place.queue.message("good", "x"))
+            await bench.until(lambda n=number: len(seen) > n, "the other task runs")  # type: ignore[misc]
+            await bad.enqueue_async("bad")
+            await bench.until(lambda n=number: _ended(place) > 2 * n + 1, "the message runs")  # type: ignore[misc]
+        same(list(place.consumer.stats().paused), ["bad"], "what is paused")
+
+
 async def _fails_if_bad_args(what: str) -> None:
     if what == "bad":
         raise ValueError(what)
@@ -106,6 +121,23 @@ async def a_pause_of_a_task_stops_no_other(bench: Bench) -> None:
         await place.queue.enqueue_async(place.queue.message("good", "x"))
         await bench.until(lambda: seen, "the other task runs", ticks=30)
         holds("work" in place.consumer.stats().paused, "the first task is still paused")
+    same(seen, ["x"], "the runs of the other task")
+
+
+@scenario("G31")
+async def a_catch_all_that_fails_stops_no_other(bench: Bench) -> None:
+    """A pause of the task named "*" is of that task alone, and so is its end by hand."""
+    place = _pausing(bench, pause_period=bench.seconds(60))
+    seen = _good_task(place)
+    place.queue.task(name="*", max_attempts=50, min_backoff=0.0, max_backoff=0.0)(_fails_if_bad_args)
+    await place.queue.enqueue_async(place.queue.message("nobody", "bad"))
+    async with place.consuming():
+        await bench.until(lambda: "*" in place.consumer.stats().paused, "the catch-all is paused")
+        await place.queue.enqueue_async(place.queue.message("good", "x"))
+        await bench.until(lambda: seen, "another task runs", ticks=30)
+        place.consumer.pause("work")
+        place.consumer.resume("*")
+        same(list(place.consumer.stats().paused), ["work"], "what is paused still")
     same(seen, ["x"], "the runs of the other task")
 
 

@@ -142,3 +142,41 @@ async def a_purge_while_it_runs_leaves_one_or_none(bench: Bench) -> None:
         (found,) = await place.take()
         same(found.body, again.body, "what comes back")
     await place.nothing_comes("there is no more", 2)
+
+
+@scenario("G44")
+async def a_purge_drops_what_waits_to_be_tried_again(bench: Bench) -> None:
+    """What was given back with a delay is dropped and counted like any other."""
+    place = bench.place()
+    await place.add("x")
+    (reservation,) = await place.take()
+    await place.backend.release(reservation, bench.seconds(300))
+    await bench.until_size(place, Size(delayed=1))
+    same(await place.queue.purge(), 1, "how many were dropped")
+    await bench.until_size(place, Size())
+
+
+@scenario("G45", needs=("gentle_purge",))
+async def what_a_purge_spares_stays_apart_from_what_comes(bench: Bench) -> None:
+    """What was reserved during a purge and what is reserved afterwards are settled each by its owner."""
+    place = bench.place()
+    await place.add("before")
+    held = await place.take()
+    await place.queue.purge()
+    await place.add_many(3)
+    taken = await place.take(3)
+    await bench.until_size(place, Size(reserved=4))
+    same(list(await place.backend.ack([*held, *taken])), [True] * 4, "the answers")
+    await bench.until_done(place)
+
+
+@scenario("G24", needs=("dedup",))
+async def a_purge_frees_no_name(bench: Bench) -> None:
+    """The name of a message that has run stays taken for its window though the queue is purged."""
+    place = bench.place()
+    await place.add(1, name="n")
+    async with place.consuming():
+        await bench.until_runs(place, 1)
+        await bench.until_done(place)
+    await place.queue.purge()
+    same((await place.add(2, name="n")).duplicate, True, "whether the second is a duplicate")

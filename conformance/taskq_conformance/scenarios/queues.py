@@ -56,7 +56,7 @@ async def a_handler_feeds_another_queue(bench: Bench) -> None:
 
 @scenario("G48")
 async def names_of_queues_that_begin_alike_differ(bench: Bench) -> None:
-    """A queue whose name is the beginning of another's is another queue, its delays and dead letters too."""
+    """A queue whose name is the beginning of another's is another queue, whatever is done to the first."""
     one = bench.place(task={"max_attempts": 1})
     longer = bench.process().app.queue(f"{one.queue.name}-b", reservation_timeout=bench.seconds(60))
     await one.add("x")
@@ -64,6 +64,7 @@ async def names_of_queues_that_begin_alike_differ(bench: Bench) -> None:
     async with one.consuming():
         await bench.until_runs(one, 1)
         await bench.until_done(one)
+    await one.queue.purge()
     size = await longer.size()
     same(size.ready + size.delayed, 1, "how many messages the other queue has")
     await longer.purge()

@@ -66,3 +66,15 @@ async def a_changed_body_starts_a_new_count(bench: Bench) -> None:
     await place.backend.release(msgspec.structs.replace(second, body=body), 0.0)
     (third,) = await place.take()
     same(third.deliveries, 1, "the deliveries after a retry")
+
+
+@scenario("G15")
+async def a_short_wait_is_not_behind_a_long_one(bench: Bench) -> None:
+    """What is given back for a moment is not held up by what was given back for long before it."""
+    place = bench.place()
+    await place.add_many(2)
+    long, short = await place.take(2)
+    await place.backend.release(long, bench.seconds(300))
+    await place.backend.release(short, bench.seconds(2))
+    (taken,) = await place.take(1, patience=100 if bench.virtual else None)
+    same(taken.body, short.body, "what comes first")

@@ -151,3 +151,17 @@ async def a_retry_after_a_fraction_is_not_early(bench: Bench) -> None:
         await place.add()
         await bench.until_runs(place, 2)
     between(place.runs[1].at - place.runs[0].at, bench.seconds(0.5), bench.seconds(1) + 2 * bench.late, "when it came")
+
+
+@scenario("G19")
+async def a_retry_cannot_be_asked_for_for_ever(bench: Bench) -> None:
+    """A handler that asks for another time at its last attempt has had its last attempt."""
+
+    def behave(_: Ran) -> None:
+        raise Retry(after=bench.seconds(1))
+
+    place = bench.place(behave, task={"max_attempts": 3})
+    await place.add()
+    async with place.consuming():
+        await bench.until_done(place, dead=1)
+    same(place.attempts, [1, 2, 3], "the attempts")

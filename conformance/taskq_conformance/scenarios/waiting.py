@@ -32,7 +32,7 @@ async def a_waiting_reserve_ends(bench: Bench) -> None:
     began = bench.now()
     taken = await place.backend.reserve(1, bench.seconds(3))
     same(list(taken), [], "what came")
-    between(bench.now() - began, bench.seconds(2), bench.seconds(4) if bench.virtual else bench.patience, "how long it waited")
+    between(bench.now() - began, bench.seconds(2.99), bench.seconds(4) if bench.virtual else bench.patience, "how long it waited")
 
 
 @scenario("G10")
@@ -138,3 +138,29 @@ async def who_stops_waiting_takes_nothing_from_others(bench: Bench) -> None:
     await asyncio.wait([waiting])
     await bench.until_done(one)
     same([ran.process for ran in one.runs], ["one"], "where it ran")
+
+
+@scenario("G10", needs=("waiting",))
+async def a_wait_that_is_disturbed_ends_in_time(bench: Bench) -> None:
+    """What comes while a reserve waits and is not due yet makes its wait neither shorter nor longer."""
+    place = bench.place()
+    began = bench.now()
+    waiting = _waiting(place, bench.seconds(4))
+    await bench.sleep(2)
+    await place.add("later", delay=bench.seconds(300))
+    same(list(await waiting), [], "what came")
+    between(bench.now() - began, bench.seconds(3), bench.seconds(5) if bench.virtual else bench.patience, "how long it waited")
+
+
+@scenario("G50", needs=("waiting",))
+async def who_closes_leaves_others_waiting(bench: Bench) -> None:
+    """When one process closes its app, a reserve of another one is woken by what comes as before."""
+    one = bench.place(on=bench.process("one"))
+    two = bench.place(on=bench.process("two"), like=one)
+    waiting = _waiting(one, 4 * bench.long(5))
+    await bench.sleep(1)
+    await two.process.app.aclose()
+    began = bench.now()
+    await one.add("x")
+    same(len(await waiting), 1, "how many came")
+    between(bench.now() - began, 0.0, bench.late if bench.virtual else 3 * bench.long(5), "how long the message took")

@@ -35,6 +35,7 @@ _LOOK = "taskq.backends.sqs.polls._LOOK"
 CLAIMS = Capabilities(
     delay=Max(900.0),
     dedup=Window(),
+    extension=Max(43_200.0),
     payload=Max(836_812.0),
     ordering=Ordering.NONE,
     repeated_sends=Unsupported("a standard queue does not compare ids"),

@@ -202,10 +202,12 @@ class SqsBackend:
     async def release(self, reservation: Reservation, delay: float) -> None:
         """Give a message back: unchanged and at once by making it visible, otherwise by sending it anew.
 
-        A message that was sent anew starts a new count of deliveries; one that was given back goes on with its own.
+        A message that was sent anew starts a new count of deliveries; one that was made visible goes on with its own. So that
+        those who give back do not make it look like poison, it is sent anew the second time, unless it would lose its place.
         """
         receipt = self._own(reservation)
-        if receipt.state == "held" and reservation.body == receipt.body and delay <= 0:
+        again = receipt.deliveries > 1 and not receipt.group
+        if receipt.state == "held" and reservation.body == receipt.body and delay <= 0 and not again:
             await self._show(receipt, 0)
         else:
             await self._replace(receipt, self._lane.sends, self._outbound(b"", reservation.body, delay, self._monotonic()))
