@@ -173,8 +173,8 @@ def test_an_under_claim_is_reported():
     chosen = [each for each in SCENARIOS.values() if each.group in ("order", "crash")]
     target = run_profile(msgspec_like(HONEST, capabilities=claims), chosen)
     assert target.ok
-    assert [each.need for each in target.underclaimed] == ["order"]
-    assert "order.messages_come_in_their_order" in target.underclaimed[0].text
+    assert [each.need for each in target.underclaimed] == ["extension", "order"]
+    assert "order.messages_come_in_their_order" in target.underclaimed[1].text
 
 
 def test_windows_are_probed_both_ways():
