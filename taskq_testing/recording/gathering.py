@@ -147,6 +147,7 @@ class _Bounds:
         self._accepted: dict[int, int] = {}
         self._got: dict[int, int] = {}
         self._given: dict[int, int] = {}
+        self._refused: dict[int, list[int]] = {}
         runs: dict[int, int] = {}
         for event in events:
             kind = event.kind
@@ -157,6 +158,8 @@ class _Bounds:
             elif kind in ("reserved", "start"):
                 self._got[event.receipt] = min(event.t, self._got.get(event.receipt, _FAR))
                 runs[event.run] = event.receipt
+            elif kind == "stale":
+                self._refused.setdefault(event.receipt, []).append(event.t)
             elif kind in ("end", "fallback_end", "acked", "released", "dead"):
                 receipt = event.receipt or runs.get(event.run, 0)
                 self._given[receipt] = max(event.t, self._given.get(receipt, -_FAR))
@@ -172,5 +175,8 @@ class _Bounds:
         """Return the moment before which it must have happened. To be asked once for each fact, in their order."""
         if fact.kind == "stored":
             return self._accepted.get(fact.fields["op"], _FAR)
+        if fact.kind in ("acked", "released", "dead"):  # before anybody was told that it had been done already
+            receipt = fact.fields["receipt"]
+            return min((t for t in self._refused.get(receipt, ()) if t > self._given.get(receipt, -_FAR)), default=_FAR)
         # A server that lost its group gives the same receipt out again, and nobody knows which time a client saw first.
         return self._got.pop(fact.fields["receipt"], _FAR) if fact.kind == "reserved" else _FAR

@@ -3,18 +3,20 @@
 import asyncio
 import contextlib
 import re
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import taskq
 from taskq.message import Message
 from taskq.wire import envelope
-from taskq_testing.history import NANOSECONDS
+from taskq_testing.history import NANOSECONDS, Event
 from taskq_testing.oracle import judge, judged
-from taskq_testing.recording import Journal, Journals, Recorder, gather, recorder
+from taskq_testing.recording import Journal, Journals, Recorder, gather, gathering, recorder
 from taskq_testing.recording.appendonly import commands, transactions
-from taskq_testing.recording.ledger import Ledger
+from taskq_testing.recording.ledger import Fact, Ledger
 from taskq_testing.recording.receipts import name_of, number_of
 from taskq_testing.recording.stalls import Stalls
 from taskq_testing.services import Proxy
@@ -127,6 +129,20 @@ def test_what_a_backend_asks_of_itself_is_not_told_twice(tmp_path):
     history = gather(tmp_path)
     assert [event.kind for event in history.events].count("add") == 2
     assert judge(history) == []
+
+
+def test_what_a_server_did_comes_before_its_consequences():
+    """Whoever is told that a message was settled already is told so afterwards, however far the server's clock is ahead."""
+    second = NANOSECONDS
+    events = [
+        Event(0, 10 * second, "acked", receipt=7, message="m"),
+        Event(1, 11 * second, "stale", receipt=7, message="m", outcome="ack"),
+    ]
+    now = time.monotonic_ns()
+    events = [msgspec.structs.replace(event, t=now + event.t) for event in events]
+    ahead = Fact("acked", time.time_ns() + 15 * second, "one", {"receipt": 7, "message": "m", "queue": "q"})
+    (acked,) = gathering._placed([ahead], events, {})
+    assert events[0].t <= acked.t < events[1].t
 
 
 # -- journals
