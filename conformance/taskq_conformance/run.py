@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import platform
+import random
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -30,11 +31,16 @@ from taskq_conformance.profile import Connect, Profile, Unavailable
 from taskq_conformance.results import Environment, Result, Target, suspicions
 from taskq_conformance.scenario import Scenario, all_scenarios
 from taskq_testing.clock import VirtualClock
+from taskq_testing.explore.strategies import Uniform
 from taskq_testing.loop import VirtualLoop
+from taskq_testing.loop.virtual import DELAYS
+from taskq_testing.tape import Tape
 
 __all__ = ["described", "environment", "play", "run_profile", "run_real", "run_virtual", "why_not"]
 
 Told = Callable[[Result], object]
+
+_TENTH = DELAYS.index(100_000_000)
 
 
 def run_profile(
@@ -154,12 +160,15 @@ def _finished(profile: Profile, scenario: Scenario, connect: Connect, loop: Virt
 
 
 def _loop(seed: int) -> VirtualLoop:
-    if not seed:
-        return VirtualLoop()
-    from taskq_testing.explore.strategies import Uniform  # noqa: PLC0415 - where seeds are asked for
-    from taskq_testing.tape import Tape  # noqa: PLC0415 - the same
+    return VirtualLoop(Tape(seed, _Prompt())) if seed else VirtualLoop()
 
-    return VirtualLoop(Tape(seed, Uniform().for_run(seed)))
+
+class _Prompt:
+    """Draws alike, but no call in a thread takes longer than a tenth of a second: a service may be slow, and not dead."""
+
+    def draw(self, label: str, key: str, n: int, likely: float, rng: random.Random) -> int:
+        drawn = Uniform().draw(label, key, n, likely, rng)
+        return min(drawn, _TENTH) if label == "executor" else drawn
 
 
 async def _played(profile: Profile, scenario: Scenario, connect: Connect, loop: VirtualLoop, seed: int) -> Exception | None:
