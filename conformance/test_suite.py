@@ -314,6 +314,15 @@ def test_what_happened_in_real_time_is_judged_by_the_oracle():
     assert run_profile(honest, scenarios).tally() == {"passed": 2}
     (result,) = run_profile(lying, scenarios[1:]).results
     assert (result.status, "has a breach" in result.reason, "was done" in result.reason) == ("failed", True, True), result.reason
+    unfenced = msgspec.structs.replace(
+        HONEST.capabilities, fencing=Unsupported("it believes whoever says that a message is done")
+    )
+    assert run_profile(msgspec_like(lying, capabilities=unfenced), scenarios[1:]).tally() == {"passed": 1}
+
+
+def test_a_service_is_slow_and_not_dead_where_orders_are_drawn():
+    """With a seed calls in threads take their time, and never so long that no bound could be kept."""
+    assert run_virtual(find("moto"), SCENARIOS["backoff.a_backoff_ends_at_its_cap"], seed=1).status == "passed"
 
 
 # -- the command line

@@ -62,7 +62,7 @@ DIFFERENCES = (
         "deliveries after a release",
         ("sqs",),
         "A message that was given back unchanged may go on with its count of deliveries; in memory it starts a new one.",
-        "It is made visible again instead of being sent anew, and SQS counts each receive.",
+        "The first time it is made visible again instead of being sent anew, and SQS counts each receive.",
     ),
     Difference(
         "extension beyond the timeout",

@@ -160,7 +160,7 @@ _BACKENDS = (
     _redis("redis_believes_a_long_extension", "G36", "queue:RedisBackend.extend", "now + min(by, timeout)", "now + by"),
     _polls("sqs_brings_whole_tens", "G9", "_more", "min(self._at_once, left - start)", "self._at_once"),
     _polls("sqs_gives_up_the_last_second_of_a_wait", "G10", "_first", "left <= 0", "left < 1"),
-    _sqs("sqs_takes_what_is_given_back_for_poison", "G49", "release", "and not again", ""),
+    _sqs("sqs_takes_what_is_given_back_for_poison", "G49", "release", " and shown", ""),
     _ironmq("ironmq_puts_poison_back_as_poison", "G22", "dead:_text", "read(text) is None and ", ""),
     _ironmq(
         "ironmq_believes_a_late_acknowledgement_among_others",

@@ -160,10 +160,10 @@ def _finished(profile: Profile, scenario: Scenario, connect: Connect, loop: Virt
 
 
 def _loop(seed: int) -> VirtualLoop:
-    return VirtualLoop(Tape(seed, _Prompt())) if seed else VirtualLoop()
+    return VirtualLoop(Tape(seed, _Responsive())) if seed else VirtualLoop()
 
 
-class _Prompt:
+class _Responsive:
     """Draws alike, but no call in a thread takes longer than a tenth of a second: a service may be slow, and not dead."""
 
     def draw(self, label: str, key: str, n: int, likely: float, rng: random.Random) -> int:
@@ -204,7 +204,7 @@ def run_real(profile: Profile, scenarios: Sequence[Scenario], told: Told | None 
     with profile.opened(clock) as connect, listening(connect) as heard:
         crowd = _Crowd(profile, heard, listen, probes=probes)
         results = asyncio.run(crowd.run(scenarios))
-        return crowd.judged(results, heard.breaches())
+        return crowd.judged(results, heard.breaches(fenced=profile.capabilities.lacks("fencing") is None))
 
 
 class _Crowd:

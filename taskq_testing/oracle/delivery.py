@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from taskq.core.pause import EVERYTHING
 from taskq_testing.history import Event
 from taskq_testing.oracle.invariant import at, broken, invariant, named
 from taskq_testing.oracle.model import FOREVER, Message, Model, Pair, Queue, Run, nanoseconds
@@ -59,11 +60,8 @@ def _fate(model: Model, message: Message) -> str:
     if live is None:
         return f"{begin} and lost: at rest it is neither in the broker nor done, dead or purged"
     due = live.due if live.state == "delayed" else 0
-    return (
-        f"{begin} and at rest is still {live.state}"
-        if _had_time(model, live.queue, model.taker(live.queue, message), due)
-        else ""
-    )
+    overdue = _had_time(model, live.queue, model.taker(live.queue, message), due)
+    return f"{begin} and at rest is still {live.state}" if overdue else ""
 
 
 def _asked_for(model: Model, message: Message) -> tuple[Queue, str, int]:
@@ -86,7 +84,7 @@ def _had_time(model: Model, queue: Queue, task: str, due: int) -> bool:
     return any(
         name == queue.name
         and any(begin <= healed.t + queue.poll and end >= until for begin, end in model.serving.of((process, name)))
-        and not any(model.standing.touches((process, name, part), until, until) for part in (task, ""))
+        and not any(model.standing.touches((process, name, part), until, until) for part in (task, EVERYTHING))
         for process, name in model.serving.owners()
     )
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 
+from taskq.core.pause import EVERYTHING
 from taskq_testing.history import Event
 from taskq_testing.oracle.invariant import at, broken, invariant, lasting, named
 from taskq_testing.oracle.model import FOREVER, Copy, Lease, Model, Queue, Run, nanoseconds
@@ -99,7 +100,7 @@ class _Idle:
             *busy,
             *model.trouble.of(process),
             *model.trouble.of(""),
-            *model.standing.of((process, name, "")),
+            *model.standing.of((process, name, EVERYTHING)),
             *((t, t) for t in model.refusals.get(process, ())),
         ]
         stops.sort()

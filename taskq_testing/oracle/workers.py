@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from taskq.core.pause import EVERYTHING
 from taskq_testing.history import Event
 from taskq_testing.oracle.model import FOREVER, Impossible, Lease, Lock, Lockless, Model, Pair, Pause, Run, nanoseconds
 
 __all__ = ["READERS", "run_settled", "stops_running"]
 
-_ALL = ""
 _STOPPING = ("stopping", "stopped")
 
 
@@ -238,7 +238,7 @@ def _settled(model: Model, event: Event) -> None:
     if not queue.threshold:
         return
     task = model.taker(queue, model.message(event.message))
-    scope = task if queue.pause_scope == "task" else _ALL
+    scope = task if queue.pause_scope == "task" else EVERYTHING
     place = (event.process, queue.name, scope)
     if event.outcome == "ack":
         model.failures.pop(place, None)
@@ -265,7 +265,7 @@ def _paused(model: Model, event: Event) -> None:
             model.noticed.too_early.append((event, len(failures) + 1))
         if queue.threshold and abs(until - event.t - queue.pause_period) > queue.resolution:
             model.noticed.wrong_length.append(event)
-        if task == _ALL and queue.pause_scope == "task":
+        if task == EVERYTHING and queue.pause_scope == "task":
             model.noticed.wide.append(event)
     model.pauses[place] = Pause(event, until)
     if until == FOREVER:
@@ -277,7 +277,7 @@ def _paused(model: Model, event: Event) -> None:
 def _resumed(model: Model, event: Event) -> None:
     task = event.task
     for places in (model.pauses, model.failures, model.overdue):
-        for place in [p for p in places if p[:2] == (event.process, event.queue) and task in (_ALL, p[2])]:
+        for place in [p for p in places if p[:2] == (event.process, event.queue) and task in (EVERYTHING, p[2])]:
             del places[place]
             model.standing.close(place, "by hand", event.t)
 
@@ -286,7 +286,7 @@ def _start_in_pause(model: Model, run: Run) -> None:
     event, copy = run.event, run.copy
     grace = copy.queue.poll + copy.queue.resolution
     batch = model.is_batch(copy)
-    for task in (model.taker(copy.queue, copy.message), _ALL):
+    for task in (model.taker(copy.queue, copy.message), EVERYTHING):
         place = (event.process, event.queue, task)
         pause = model.pauses.get(place)
         if pause is not None and event.t + copy.queue.resolution >= pause.until:

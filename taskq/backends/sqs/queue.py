@@ -206,8 +206,8 @@ class SqsBackend:
         those who give back do not make it look like poison, it is sent anew the second time, unless it would lose its place.
         """
         receipt = self._own(reservation)
-        again = receipt.deliveries > 1 and not receipt.group
-        if receipt.state == "held" and reservation.body == receipt.body and delay <= 0 and not again:
+        shown = receipt.deliveries == 1 or bool(receipt.group)
+        if receipt.state == "held" and reservation.body == receipt.body and delay <= 0 and shown:
             await self._show(receipt, 0)
         else:
             await self._replace(receipt, self._lane.sends, self._outbound(b"", reservation.body, delay, self._monotonic()))
