@@ -25,11 +25,11 @@ JUDGED = frozenset({2, 3, 4, 5, 8, 9, 12, 13, 19, 23, 24})
 What only clients tell is judged by 4, 5, 9, 12 and 13 of them: it does not say when a service made something due or ready again.
 """
 
+_FENCING = frozenset({8, 9})
+"""Those that take a service's word for it that a message was settled in time."""
+
 _RESOLUTION = 0.5
 """Seconds that are not told apart: more than a round trip takes on a busy machine."""
-
-
-_FENCING = frozenset({8, 9})
 
 
 class Breach(NamedTuple):
